@@ -1,0 +1,166 @@
+"""Volumes in and out of files with their geometry (SimpleITK images); no other module reads one."""
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
+ORTHONORMAL_TOLERANCE = 1e-3
+
+
+class ImageError(ValueError):
+    """An image file that cannot be used: names the file, what was expected, found, and to do."""
+
+
+def _geometry(path: Path, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spacing (mm) and direction from a NIfTI affine, or an error that says what is wrong."""
+    matrix = affine[:3, :3]
+    spacing = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(affine).all() or not (spacing > 0).all() or not np.linalg.det(matrix):
+        raise ImageError(
+            f"{path}: expected an invertible affine (voxel to mm), found the singular\n{affine}\n"
+            "Export the image again, or set its sform from the scanner's geometry."
+        )
+    direction = matrix / spacing
+    if np.abs(direction.T @ direction - np.eye(3)).max() > ORTHONORMAL_TOLERANCE:
+        raise ImageError(
+            f"{path}: expected orthogonal axes, found a sheared affine\n{affine}\n"
+            "Resample the image to an orthogonal grid first."
+        )
+    left, _, right = np.linalg.svd(direction)  # rounding in the header: nearest exact rotation
+    return spacing, LPS_FROM_RAS @ (left @ right)
+
+
+def read_image(path: str | os.PathLike) -> sitk.Image:
+    """Read a 3-D NIfTI volume as float32 with geometry (LPS, mm).
+
+    Raises ImageError on a missing file, a directory, a file that is not NIfTI or is truncated, a
+    volume that is not 3-D, a singular or sheared affine, and NaN or infinite voxels.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"{path}: expected a NIfTI file, found no such file. Check the path.")
+    if path.is_dir():
+        raise ImageError(f"{path}: expected a NIfTI file, found a directory. Name the file in it.")
+    try:
+        volume = nibabel.load(path)
+        voxels = np.asarray(volume.dataobj, dtype=np.float32)
+    except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise ImageError(
+            f"{path}: expected a readable NIfTI file, found {type(error).__name__}: {error}. "
+            "The file may be truncated or of another type; copy or convert it again."
+        ) from error
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim != 3:
+        raise ImageError(
+            f"{path}: expected a 3-D volume, found shape {voxels.shape}. Split it into volumes."
+        )
+    spacing, direction = _geometry(path, volume.affine)
+    bad = np.count_nonzero(~np.isfinite(voxels))
+    if bad:
+        raise ImageError(
+            f"{path}: expected finite intensities, found {bad} NaN or infinite voxels. "
+            "Replace them (0 for background) and say so in your methods."
+        )
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    image.SetOrigin((LPS_FROM_RAS @ volume.affine[:3, 3]).tolist())
+    return image
+
+
+def _affine(image: sitk.Image) -> np.ndarray:
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    affine[:3, :3] = LPS_FROM_RAS @ direction * np.array(image.GetSpacing())
+    affine[:3, 3] = LPS_FROM_RAS @ np.array(image.GetOrigin())
+    return affine
+
+
+def write_image(
+    image: sitk.Image, path: str | os.PathLike, sidecar: Mapping[str, Any] | None = None
+) -> Path:
+    """Write NIfTI (float32, or uint8 for masks) under a temporary name, then rename.
+
+    `sidecar` goes beside it as BIDS-style JSON.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = sitk.GetArrayFromImage(image)
+    voxels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.float32)
+    volume = nibabel.Nifti1Image(voxels.T, _affine(image))
+    volume.header.set_xyzt_units("mm")
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    nibabel.save(volume, temporary)
+    temporary.replace(path)
+    if sidecar is not None:
+        write_json(sidecar, path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
+    return path
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> Path:
+    """Write JSON under a temporary name, then rename."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def write_displacement(field: sitk.Image, path: Path) -> Path:
+    """Write a displacement field (vector image, mm, LPS) as ITK writes it to NIfTI."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    sitk.WriteImage(sitk.Cast(field, sitk.sitkVectorFloat32), str(temporary))
+    temporary.replace(path)
+    return path
+
+
+def read_displacement(path: Path) -> sitk.Image:
+    """Read a displacement field written by `write_displacement` (float64 components)."""
+    return sitk.ReadImage(str(path), sitk.sitkVectorFloat64)
+
+
+def same_grid(first: sitk.Image, second: sitk.Image, tolerance_mm: float = 1e-2) -> bool:
+    """Whether two images share size, spacing, direction and origin."""
+    if first.GetSize() != second.GetSize():
+        return False
+    return bool(np.allclose(_affine(first), _affine(second), rtol=0, atol=tolerance_mm))
+
+
+def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
+    """Shared part of the images' bounding boxes in space, as a fraction of the smaller box."""
+    boxes = []
+    for image in (first, second):
+        far = np.array(image.GetSize()) - 0.5
+        corners = [
+            image.TransformContinuousIndexToPhysicalPoint([far[k] if bit >> k & 1 else -0.5
+                                                           for k in range(3)])
+            for bit in range(8)
+        ]
+        boxes.append((np.min(corners, axis=0), np.max(corners, axis=0)))
+    (low_a, high_a), (low_b, high_b) = boxes
+    shared = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0, None).prod()
+    return float(shared / min((high_a - low_a).prod(), (high_b - low_b).prod()))
+
+
+def resample(
+    image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None,
+    nearest: bool = False,
+) -> sitk.Image:
+    """Resample onto another image's grid; linear, or nearest neighbour for masks; 0 outside.
+
+    `transform` maps points of `grid` to points of `image` (the SimpleITK convention).
+    """
+    if transform is None and same_grid(image, grid):
+        return image
+    interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    return sitk.Resample(image, grid, transform or sitk.Transform(), interpolator, 0.0)

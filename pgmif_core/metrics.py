@@ -1,0 +1,99 @@
+"""Contrast-to-noise ratio, inter-patient CV and the generalized Sobel operator, on NumPy arrays."""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from pgmif_core.gradients import sobel_magnitude
+
+NO_CHANGE = float(np.tanh(0.5))  # generalized Sobel of an image with itself
+
+
+def _masked(name: str, image: NDArray, mask: NDArray) -> NDArray:
+    image, mask = np.asarray(image), np.asarray(mask)
+    if mask.dtype != bool or mask.shape != image.shape:
+        raise ValueError(
+            f"{name}: expected a boolean mask of the image's shape {image.shape}, "
+            f"found {mask.dtype} of shape {mask.shape}"
+        )
+    if not mask.any():
+        raise ValueError(f"{name}: the mask is empty")
+    return image[mask].astype(np.float64)
+
+
+def contrast_to_noise_ratio(image: NDArray, tumour: NDArray, reference: NDArray) -> float:
+    """Tumour contrast-to-noise ratio (μ_t − μ_r) / σ_r (Eq. 8). Higher is better; signed.
+
+    `image` (…, h, w) is one patient's volume or slice; `tumour` and `reference` are boolean masks of
+    its shape (GTV and nearby homogeneous region), pooled over all slices; σ_r is the population
+    standard deviation. Negative where the tumour is darker than its reference. Invariant to
+    positive affine intensity changes. Note: blurring raises it. Raises ValueError on an empty or
+    misshapen mask and where σ_r = 0.
+    """
+    inside = _masked("tumour", image, tumour)
+    outside = _masked("reference", image, reference)
+    noise = outside.std()
+    if noise == 0:
+        raise ValueError("the reference region is constant (σ = 0): the CNR is undefined")
+    return float((inside.mean() - outside.mean()) / noise)
+
+
+def inter_patient_cv(values: ArrayLike) -> float:
+    """Inter-patient coefficient of variation σ/μ·100 % (Eq. 9), sample σ. Lower is better.
+
+    `values`: one CNR per patient, at least two. NaN-free; raises ValueError where μ = 0. Negative
+    or huge where patients disagree in sign: then it says nothing about consistency.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size < 2:
+        raise ValueError(f"expected one value per patient, at least 2, found shape {values.shape}")
+    if values.mean() == 0:
+        raise ValueError("the mean over patients is 0: the coefficient of variation is undefined")
+    return float(values.std(ddof=1) / values.mean() * 100)
+
+
+def _edge_strengths(fused: NDArray, source: NDArray, tumour: NDArray) -> tuple[NDArray, NDArray]:
+    if np.shape(fused) != np.shape(source):
+        raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape")
+    images = torch.from_numpy(np.stack((fused, source)).astype(np.float64))
+    g_fused, g_source = sobel_magnitude(images).numpy()
+    return _masked("tumour", g_fused, tumour), _masked("tumour", g_source, tumour)
+
+
+def generalized_sobel(fused: NDArray, source: NDArray, tumour: NDArray) -> float:
+    """Generalized Sobel operator Q (Eq. 12), mean over tumour pixels. Higher is better, in [0, 1].
+
+    Q = mean tanh(Δ/2) with Δ = g_fused / g_source, which equals (1 − e^−Δ)/(1 + e^−Δ). Arrays are
+    (…, h, w), derivatives in-plane, `tumour` a boolean mask of that shape. 0/0 counts as Δ = 1
+    (nothing changed) and g_source = 0 < g_fused as Q = 1. `fused is source` gives tanh(½) = 0.4621
+    (`NO_CHANGE`). Note: sharpening and noise raise it.
+    """
+    g_fused, g_source = _edge_strengths(fused, source, tumour)
+    ratio = np.ones_like(g_fused)
+    np.divide(g_fused, g_source, out=ratio, where=g_source > 0)
+    ratio[(g_source == 0) & (g_fused > 0)] = np.inf
+    return float(np.tanh(ratio / 2).mean())
+
+
+def petrovic_xydeas(fused: NDArray, source: NDArray, tumour: NDArray) -> float:
+    """Edge preservation min(g_F, g_A) / max(g_F, g_A) (Eq. 11, Petrović & Xydeas 2005), mean.
+
+    In [0, 1], 1 where edge strength is unchanged: unlike Eq. 12 it punishes sharpening as much as
+    blurring. 0/0 counts as 1.
+    """
+    g_fused, g_source = _edge_strengths(fused, source, tumour)
+    smaller, larger = np.minimum(g_fused, g_source), np.maximum(g_fused, g_source)
+    return float(np.divide(smaller, larger, out=np.ones_like(larger), where=larger > 0).mean())
+
+
+def contrast_correlation(fused: NDArray, sources: NDArray, head: NDArray) -> float:
+    """Pearson correlation of the fused image with the mean of the sources inside the head.
+
+    `fused` (…, h, w), `sources` (m, …, h, w), `head` boolean like `fused`. In [−1, 1]; a negative
+    value means that the contrast came out inverted. 0 where either is constant.
+    """
+    x = _masked("head", fused, head)
+    y = _masked("head", np.mean(sources, axis=0), head)
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / scale) if scale > 0 else 0.0

@@ -1,0 +1,109 @@
+"""The generator (one encoder per modality, one decoder) and the patch discriminator.
+
+The paper prints layer counts, not sizes: encoders and decoder of three 3×3 convolutions, each with
+batch normalisation and ReLU (Methods, "Model architecture"). Channel numbers, the skip connection
+and the start are decisions of this package.
+"""
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float
+from torch import Tensor, nn
+
+STARTS = ("mean", "none")
+LOGIT_MARGIN = 1e-3  # keeps logit(mean of sources) finite in the black background
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3×3 convolution, batch normalisation, ReLU: the building block of the paper."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Encoder(nn.Module):
+    """Three convolutions on one modality; returns the full-resolution skip and the half-size map."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.full = convolution(1, channels)
+        self.half = convolution(channels, 2 * channels, stride=2)
+        self.deep = convolution(2 * channels, 2 * channels)
+
+    def forward(self, image: Float[Tensor, "b 1 h w"]) -> tuple[Tensor, Tensor]:
+        full = self.full(image)
+        return full, self.deep(self.half(full))
+
+
+class Decoder(nn.Module):
+    """Three convolutions from the joined maps to one image in logit space."""
+
+    def __init__(self, modalities: int, channels: int):
+        super().__init__()
+        self.joint = convolution(2 * channels * modalities, 2 * channels)
+        self.full = convolution(2 * channels + channels * modalities, channels)
+        self.image = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(self, skips: list[Tensor], maps: list[Tensor]) -> Float[Tensor, "b 1 h w"]:
+        joint = self.joint(torch.cat(maps, dim=1))
+        enlarged = functional.interpolate(joint, scale_factor=2, mode="nearest")
+        return self.image(self.full(torch.cat([enlarged, *skips], dim=1)))
+
+
+class Generator(nn.Module):
+    """Fuses m registered modalities into one image.
+
+    `start="mean"` (default): fused = sigmoid(logit(mean of sources) + decoder(…)), the last layer
+    starting at zero, so training sets out from the average image. `start="none"` is the literal
+    reading, fused = sigmoid(decoder(…)); Eq. 2 cannot see sign, so it may end inverted.
+    Sources in [0, 1], any number ≥ 2, any height and width ≥ 2. Output in (0, 1).
+    """
+
+    def __init__(self, modalities: int = 2, channels: int = 16, start: str = "mean"):
+        super().__init__()
+        if start not in STARTS:
+            raise ValueError(f"start must be one of {STARTS}, found {start!r}")
+        if modalities < 2:
+            raise ValueError(f"fusion needs at least two modalities, found {modalities}")
+        self.settings = {"modalities": modalities, "channels": channels, "start": start}
+        self.encoders = nn.ModuleList(Encoder(channels) for _ in range(modalities))
+        self.decoder = Decoder(modalities, channels)
+        if start == "mean":
+            nn.init.zeros_(self.decoder.image.weight)
+            nn.init.zeros_(self.decoder.image.bias)
+
+    def forward(self, sources: Float[Tensor, "b m h w"]) -> Float[Tensor, "b 1 h w"]:
+        if sources.shape[1] != len(self.encoders):
+            raise ValueError(
+                f"this generator fuses {len(self.encoders)} modalities, found {sources.shape[1]}"
+            )
+        height, width = sources.shape[-2:]
+        even = functional.pad(sources, (0, width % 2, 0, height % 2), mode="replicate")
+        encoded = [e(x) for e, x in zip(self.encoders, even.split(1, dim=1), strict=True)]
+        residual = self.decoder([full for full, _ in encoded], [deep for _, deep in encoded])
+        residual = residual[..., :height, :width]
+        if self.settings["start"] == "none":
+            return residual.sigmoid()
+        mean = sources.mean(dim=1, keepdim=True)
+        return (torch.logit(mean, eps=LOGIT_MARGIN) + residual).sigmoid()
+
+
+class PatchDiscriminator(nn.Module):
+    """Small strided network that judges overlapping patches: is this modality m, or fused?
+
+    Input (b, 1, h, w) in [0, 1]; output (b, 1, ≈h/8, ≈w/8) logits, positive for "real". No batch
+    normalisation: real and fused batches would share statistics and give themselves away.
+    """
+
+    def __init__(self, channels: int = 16):
+        super().__init__()
+        sizes = (1, channels, 2 * channels, 4 * channels)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
+
+    def forward(self, image: Float[Tensor, "b 1 h w"]) -> Tensor:
+        return self.layers(image)

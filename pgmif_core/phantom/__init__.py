@@ -1,0 +1,91 @@
+"""The physical nasopharynx phantom: tissue → spin-echo signal → coil, noise, misalignment.
+
+`make_phantom(seed, size)` gives a patient with T1w, T2w, GTV and the true displacement between the
+two scans. Nothing here knows about fusion: the phantom is calibrated on its inputs only.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from pgmif_core.phantom.acquisition import (
+    Motion,
+    acquire,
+    contour,
+    empty_image,
+    signal_map,
+    true_displacement,
+)
+from pgmif_core.phantom.anatomy import label_grid, paint_head
+from pgmif_core.phantom.tissues import SEQUENCES
+from pgmif_core.phantom.tumour import Tumour, grow_tumour
+
+
+@dataclass(frozen=True)
+class PhantomSize:
+    """Acquisition matrix: number of T2w slices, their distance and the in-plane pixel, in mm."""
+
+    slices: int = 44
+    thickness_mm: float = 3.3
+    pixel_mm: float = 1.2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The free numbers of the phantom, fixed by `benchmarks/calibrate_phantom.py` on inputs only.
+
+    Noise is the SD per quadrature channel relative to fully relaxed water.
+    """
+
+    noise_sd: dict[str, float] = field(default_factory=lambda: {"T1w": 0.012, "T2w": 0.012})
+
+
+class Phantom(NamedTuple):
+    """One patient: images with geometry, GTV on the T2w grid, the true displacement, what it is."""
+
+    T1w: sitk.Image
+    T2w: sitk.Image
+    gtv: sitk.Image
+    displacement: sitk.Image
+    tumour: Tumour
+    motion: Motion
+
+
+def make_phantom(
+    seed: int, size: PhantomSize = PhantomSize(), calibration: Calibration = Calibration()
+) -> Phantom:
+    """Make the patient with this seed; the same seed and size give the same voxels.
+
+    T2w is the reference frame. T1w has a grid of its own (finer pixels, thicker slices, oblique by
+    a few degrees) and sees the patient displaced: a T1w point p shows the anatomy of the T2w point
+    p + displacement(p).
+    """
+    anatomy_rng, tumour_rng, motion_rng, *scan_rngs = np.random.default_rng(seed).spawn(5)
+    half_height = size.slices * size.thickness_mm / 2 + 11
+    grid = label_grid(half_height)
+    labels, zyx = paint_head(anatomy_rng, grid)
+    labels, tumour = grow_tumour(tumour_rng, labels, zyx)
+
+    rows, columns = round(230.4 / size.pixel_mm), round(201.6 / size.pixel_mm)
+    t2w_grid = empty_image(
+        (columns, rows, size.slices), (size.pixel_mm, size.pixel_mm, size.thickness_mm),
+        np.array([0.0, -3.0, 0.0]),
+    )
+    tilt = np.deg2rad(motion_rng.uniform(-4, 4))
+    oblique = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    finer, thicker = 0.92 * size.pixel_mm, 1.1 * size.thickness_mm
+    t1w_grid = empty_image(
+        (round(207 / finer), round(236 / finer), round(size.slices / 1.1) + 2),
+        (finer, finer, thicker), np.array([0.0, -3.0, 0.0]) + motion_rng.uniform(-3, 3, 3), oblique,
+    )
+    displacement, motion = true_displacement(motion_rng, t1w_grid)
+    scans = {}
+    for name, image, moved, rng in (
+        ("T1w", t1w_grid, displacement, scan_rngs[0]), ("T2w", t2w_grid, None, scan_rngs[1])
+    ):
+        signal = signal_map(rng, labels, SEQUENCES[name])
+        scans[name] = acquire(rng, signal, grid, image, calibration.noise_sd[name], moved)
+    gtv = contour(labels, ("tumour", "necrosis"), grid, t2w_grid)
+    return Phantom(scans["T1w"], scans["T2w"], gtv, displacement, tumour, motion)

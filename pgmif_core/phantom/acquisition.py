@@ -1,0 +1,171 @@
+"""What the scanner adds: partial volume, coil bias, noise, its own grid, and patient motion."""
+
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pgmif_core.phantom.anatomy import STEP_MM, Grid, smooth_noise
+from pgmif_core.phantom.tissues import Sequence, tissue_labels, tissue_signals, tissue_table
+
+LATTICE_MM = 6.0  # spacing of the true displacement field
+MAX_SHIFT_MM, MAX_ROTATION_DEG = 5.0, 3.0
+MAX_DEFORMATION_MM = 3.0
+
+
+class Motion(NamedTuple):
+    """How the patient moved between T2w and T1w; lengths in mm, angle in degrees."""
+
+    shift_mm: float
+    rotation_deg: float
+    deformation_rms_mm: float
+
+
+def empty_image(
+    size: tuple[int, int, int], spacing_mm: tuple[float, float, float], centre_mm: NDArray,
+    direction: NDArray | None = None,
+) -> sitk.Image:
+    """A float32 image of `size` (x, y, z) whose centre lies at `centre_mm` (x, y, z)."""
+    direction = np.eye(3) if direction is None else direction
+    half = (np.array(size) - 1) / 2 * np.array(spacing_mm)
+    image = sitk.Image([int(n) for n in size], sitk.sitkFloat32)
+    image.SetSpacing([float(s) for s in spacing_mm])
+    image.SetDirection(direction.ravel().tolist())
+    image.SetOrigin((np.asarray(centre_mm) - direction @ half).tolist())
+    return image
+
+
+def voxel_points(image: sitk.Image) -> NDArray:
+    """Physical coordinates (3, z, y, x) in mm, components x, y, z, of every voxel centre."""
+    width, height, depth = image.GetSize()
+    index = np.stack(np.meshgrid(
+        np.arange(depth), np.arange(height), np.arange(width), indexing="ij"
+    ))[::-1].reshape(3, -1)
+    affine = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    points = affine @ index + np.array(image.GetOrigin())[:, None]
+    return points.reshape(3, depth, height, width)
+
+
+def _rotation(axis: NDArray, angle_deg: float) -> NDArray:
+    versor = sitk.VersorRigid3DTransform()
+    versor.SetRotation(axis.tolist(), float(np.deg2rad(angle_deg)))
+    return np.array(versor.GetMatrix()).reshape(3, 3)
+
+
+def true_displacement(
+    rng: np.random.Generator, around: sitk.Image
+) -> tuple[sitk.Image, Motion]:
+    """The known misalignment: a vector image D with (T2w point) = p + D(p) for T1w points p.
+
+    Rigid, up to 5 mm and 3°, plus a smooth deformation of about 1 mm RMS length, at most 3 mm, largest in
+    the jaw and soft tissue, a quarter of that in the skull. On a 6 mm lattice around the image.
+    """
+    corners = voxel_points(around).reshape(3, -1)
+    low, high = corners.min(axis=1) - 12, corners.max(axis=1) + 12
+    size = tuple(np.ceil((high - low) / LATTICE_MM).astype(int) + 1)
+    field = empty_image(size, (LATTICE_MM,) * 3, (low + high) / 2)
+    points = voxel_points(field)
+    axis = rng.standard_normal(3)
+    angle = rng.uniform(0.3, 1) * MAX_ROTATION_DEG
+    shift = rng.standard_normal(3)
+    shift *= rng.uniform(0.3, 1) * MAX_SHIFT_MM / np.linalg.norm(shift)
+    rotation = _rotation(axis / np.linalg.norm(axis), angle)
+    moved = np.tensordot(rotation, points, 1) + shift[:, None, None, None]
+    _, y, z = moved
+    jaw = 1 / (1 + np.exp((z + 12) / 9))
+    # bone of skull base and vault moves as one body; the jaw and what hangs on it do not
+    weight = 0.25 + 0.75 * np.maximum(jaw, 0.6 / (1 + np.exp((y + 40) / 10)))
+    bend = np.stack([smooth_noise(rng, moved.shape[1:], 50 / LATTICE_MM) for _ in range(3)])
+    bend = 1.45 * bend * weight
+    length = np.linalg.norm(bend, axis=0)
+    bend *= np.minimum(1, MAX_DEFORMATION_MM / np.maximum(length, 1e-9))
+    displacement = (moved + bend - points).transpose(1, 2, 3, 0)
+    result = sitk.GetImageFromArray(displacement.astype(np.float64), isVector=True)
+    result.CopyInformation(field)
+    deformation = float(np.sqrt((bend**2).sum(axis=0).mean()))
+    return result, Motion(float(np.linalg.norm(shift)), float(angle), deformation)
+
+
+def _sample(volume: NDArray, grid: Grid, points: NDArray) -> NDArray:
+    """Values of a label-grid volume at physical points (3, …), linear, 0 outside."""
+    zyx = points[::-1] - grid.origin_mm.reshape(3, *[1] * (points.ndim - 1))
+    return ndimage.map_coordinates(volume, zyx / STEP_MM, order=1, mode="constant", cval=0.0)
+
+
+def _slice_profile(volume: NDArray, thickness_mm: float) -> NDArray:
+    """Mean over a rectangular slice, symmetric for any thickness (an even box would shift it)."""
+    reach = int(np.ceil(thickness_mm / STEP_MM / 2 - 0.5))
+    edges = np.abs(np.arange(-reach, reach + 1)) * STEP_MM
+    weights = np.clip((thickness_mm + STEP_MM) / 2 - edges, 0, STEP_MM)
+    return ndimage.correlate1d(volume, weights / weights.sum(), axis=0, mode="nearest")
+
+
+def displaced_points(points: NDArray, displacement: sitk.Image) -> NDArray:
+    """p + D(p) for points (3, …) in mm, D by linear interpolation on its lattice."""
+    lattice = sitk.GetArrayViewFromImage(displacement)
+    origin, spacing = np.array(displacement.GetOrigin()), np.array(displacement.GetSpacing())
+    shape = (3, *[1] * (points.ndim - 1))
+    index = ((points - origin.reshape(shape)) / spacing.reshape(shape))[::-1]
+    moved = [
+        ndimage.map_coordinates(lattice[..., k], index, order=1, mode="nearest") for k in range(3)
+    ]
+    return points + np.stack(moved)
+
+
+def signal_map(
+    rng: np.random.Generator, labels: NDArray[np.uint8], sequence: Sequence
+) -> NDArray[np.float32]:
+    """Noise-free signal of the label volume: water and intravoxel fat mixed, tissue texture."""
+    table = tissue_table()
+    signals = tissue_signals(sequence)
+    fat_signal = signals[tissue_labels()["fat"]]
+    mean = table["fat_fraction"].to_numpy(np.float32)[labels]
+    variation = table["fat_variation"].to_numpy(np.float32)[labels]
+    texture = table["texture"].to_numpy(np.float32)[labels]
+    strands = smooth_noise(rng, labels.shape, 3.5 / STEP_MM)
+    grain = smooth_noise(rng, labels.shape, 5 / STEP_MM)
+    fat = np.clip(mean + variation * strands, 0, 1)
+    water = signals[labels] * (1 + texture * grain)
+    return water + fat * (fat_signal - water)
+
+
+def coil_bias(rng: np.random.Generator, points: NDArray, strength: float = 0.12) -> NDArray:
+    """Smooth receive sensitivity around 1: a random quadratic over the head, SD about `strength`."""
+    unit = points / 100.0
+    linear, quadratic = rng.normal(0, 1, 3), rng.normal(0, 0.7, 3)
+    bias = np.tensordot(linear, unit, 1) + np.tensordot(quadratic, unit**2 - 0.3, 1)
+    return np.exp(strength * bias)
+
+
+def acquire(
+    rng: np.random.Generator, signal: NDArray, grid: Grid, image: sitk.Image, noise_sd: float,
+    displacement: sitk.Image | None = None,
+) -> sitk.Image:
+    """One scan: slice profile and in-plane blur, sampling, coil bias, Rician noise.
+
+    `noise_sd` is the SD of each quadrature channel, in units of fully relaxed water. With a
+    displacement, anatomy is seen where the patient had moved to.
+    """
+    spacing = image.GetSpacing()
+    blurred = _slice_profile(signal, spacing[2])
+    for axis, width in ((1, spacing[1]), (2, spacing[0])):
+        blurred = ndimage.gaussian_filter1d(blurred, 0.4 * width / STEP_MM, axis=axis)
+    points = voxel_points(image)
+    anatomy = points if displacement is None else displaced_points(points, displacement)
+    clean = _sample(blurred, grid, anatomy) * coil_bias(rng, points)
+    real = clean + rng.normal(0, noise_sd, clean.shape)
+    measured = np.hypot(real, rng.normal(0, noise_sd, clean.shape))
+    scan = sitk.GetImageFromArray((1000 * measured).astype(np.float32))
+    scan.CopyInformation(image)
+    return scan
+
+
+def contour(labels: NDArray, tissues: tuple[str, ...], grid: Grid, image: sitk.Image) -> sitk.Image:
+    """Binary mask (uint8) on an image's grid: voxels at least half filled by the tissues."""
+    inside = np.isin(labels, [tissue_labels()[t] for t in tissues]).astype(np.float32)
+    inside = _sample(_slice_profile(inside, image.GetSpacing()[2]), grid, voxel_points(image))
+    mask = sitk.GetImageFromArray((inside >= 0.5).astype(np.uint8))
+    mask.CopyInformation(image)
+    return mask

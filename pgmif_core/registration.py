@@ -1,0 +1,192 @@
+"""T1w to T2w registration: rigid, then B-spline, Mattes mutual information (SimpleITK).
+
+The paper registers in 3D Slicer with a B-spline transform and mutual information; Slicer's
+BRAINSFit runs the same ITK components.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pgmif_core.images import resample, same_grid
+from pgmif_core.regions import head_mask
+
+ALIGNED_MM = 1.0  # mean rigid correction below which a shared grid counts as registered already
+CONTROL_SPACING_MM = 40.0
+HISTOGRAM_BINS = 32
+SAMPLES_PER_STEP = 5000
+STEPS = 40
+
+
+class Registration(NamedTuple):
+    """`transform` maps T2w points to T1w points (mm); `stage` is 'aligned', 'rigid' or 'bspline'.
+
+    `rigid_mm` and `bspline_mm` are the mean corrections inside the head by each stage; the
+    metrics are negative Mattes mutual information (lower is better) before and after.
+    """
+
+    transform: sitk.Transform
+    stage: str
+    rigid_mm: float
+    bspline_mm: float
+    metric_before: float
+    metric_after: float
+    seconds: float
+
+
+def head_points(image: sitk.Image, count: int = 4000, seed: int = 0) -> NDArray[np.float64]:
+    """Random voxel centres inside the head, (count, 3) in mm: where errors are measured."""
+    inside = np.argwhere(head_mask(sitk.GetArrayViewFromImage(image)[None], fill=True))
+    if len(inside) == 0:
+        raise ValueError("no head found: the image is constant")
+    rng = np.random.default_rng(seed)
+    chosen = inside[rng.choice(len(inside), min(count, len(inside)), replace=False)][:, ::-1]
+    return np.array([image.TransformIndexToPhysicalPoint(p.tolist()) for p in chosen])
+
+
+def transform_points(transform: sitk.Transform, points: NDArray) -> NDArray:
+    """Apply a transform to (n, 3) points in mm."""
+    return np.array([transform.TransformPoint(p.tolist()) for p in points])
+
+
+def displacement_error(
+    transform: sitk.Transform, true_displacement: sitk.Image, points: NDArray
+) -> NDArray[np.float64]:
+    """Target registration error in mm at T2w points, against a phantom's true displacement.
+
+    The transform sends a T2w point to T1w; the truth sends it back; the error is the distance
+    from where it started.
+    """
+    truth = sitk.DisplacementFieldTransform(sitk.Image(true_displacement))
+    returned = transform_points(truth, transform_points(transform, points))
+    return np.linalg.norm(returned - points, axis=1)
+
+
+def _mask(image: sitk.Image) -> sitk.Image:
+    head = head_mask(sitk.GetArrayViewFromImage(image)[None], fill=True).astype(np.uint8)
+    mask = sitk.GetImageFromArray(head)
+    mask.CopyInformation(image)
+    return sitk.BinaryDilate(mask, (3, 3, 1))
+
+
+def _on_grid(mask: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    return resample(mask, grid, nearest=True)
+
+
+def _method(sampling: float, seed: int, mask: sitk.Image) -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(sampling, seed)
+    method.SetMetricFixedMask(mask)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetNumberOfThreads(1)  # patients run in parallel; and one thread makes it repeatable
+    return method
+
+
+def _shrink(image: sitk.Image, factor: int) -> sitk.Image:
+    """Coarser in-plane, and through-plane only as far as voxels stay near cubic."""
+    spacing = image.GetSpacing()
+    target = factor * min(spacing)
+    factors = [max(1, int(round(target / s))) for s in spacing]
+    # bins are averaged: sitk.Shrink picks one voxel and is half a voxel off for even factors
+    return sitk.BinShrink(image, factors)
+
+
+def rigid_registration(fixed: sitk.Image, moving: sitk.Image, seed: int) -> sitk.Transform:
+    """Rigid transform from T2w to T1w space, by regular-step descent on two resolutions."""
+    transform = sitk.Euler3DTransform()
+    middle = np.array(fixed.GetSize()) / 2
+    transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+    for factor, sampling, step in ((4, 0.5, 1.0), (2, 0.2, 0.5)):
+        small = _shrink(fixed, factor)
+        method = _method(sampling, seed, _on_grid(_mask(fixed), small))
+        method.SetOptimizerAsRegularStepGradientDescent(
+            step, 0.01, 80, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+        )
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetInitialTransform(transform, inPlace=True)
+        method.Execute(small, _shrink(moving, factor))
+    return transform
+
+
+def bspline_registration(
+    fixed: sitk.Image, moving: sitk.Image, rigid: sitk.Transform, seed: int
+) -> sitk.BSplineTransform:
+    """B-spline refinement after a rigid transform: averaged stochastic gradient descent.
+
+    Each step draws 5,000 new random samples in the head and moves the control points by a fixed,
+    shrinking length; the result is the mean over the second half of the path. Measured on phantoms:
+    LBFGS-B on fixed samples fits their noise (95 % of points within 3-4 mm, 7-50 s); new samples
+    and averaging do not (within 2.4 mm, 5 s).
+    """
+    extent = np.array(fixed.GetSize()) * np.array(fixed.GetSpacing())
+    mesh = [max(1, round(e / CONTROL_SPACING_MM)) for e in extent]
+    spline = sitk.BSplineTransformInitializer(fixed, mesh, 3)
+    small, small_moving = _shrink(fixed, 2), _shrink(moving, 2)
+    mask = _on_grid(_mask(fixed), small)
+    sampling = min(0.99, SAMPLES_PER_STEP / small.GetNumberOfPixels())
+    path = []
+    for step in range(STEPS):
+        method = _method(sampling, seed + step, mask)
+        method.SetMovingInitialTransform(rigid)
+        method.SetInitialTransform(spline, inPlace=True)
+        method.SetOptimizerAsRegularStepGradientDescent(1.0 - 0.7 * step / STEPS, 1e-3, 1)
+        method.Execute(small, small_moving)
+        if step >= STEPS // 2:
+            path.append(spline.GetParameters())
+    spline.SetParameters(np.mean(path, axis=0).tolist())
+    return spline
+
+
+def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+    small = _shrink(fixed, 2)
+    method = _method(0.3, 1, _on_grid(_mask(fixed), small))
+    method.SetMovingInitialTransform(transform)
+    method.SetInitialTransform(sitk.Euler3DTransform())
+    return float(method.MetricEvaluate(small, _shrink(moving, 2)))
+
+
+def _mean_shift(transform: sitk.Transform, points: NDArray) -> float:
+    return float(np.linalg.norm(transform_points(transform, points) - points, axis=1).mean())
+
+
+def register(
+    fixed: sitk.Image, moving: sitk.Image, seed: int = 0, use_bspline: bool = True
+) -> Registration:
+    """Register `moving` (T1w, or any further modality) to `fixed` (T2w).
+
+    Volumes on one grid that a rigid registration would move by less than 1 mm on average are
+    left alone: public data often comes registered, and interpolating again only blurs. If the
+    B-spline makes mutual information worse, the rigid transform is kept, and `stage` says so.
+    The same seed gives the same transform. Raises ValueError if either volume is constant.
+    """
+    start = time.perf_counter()
+    for name, image in (("fixed", fixed), ("moving", moving)):
+        extrema = sitk.MinimumMaximum(sitk.Cast(image, sitk.sitkFloat32))
+        if extrema[0] == extrema[1]:
+            raise ValueError(f"the {name} volume is constant: nothing to register")
+    points = head_points(fixed, 500, seed)
+    identity = sitk.Transform(3, sitk.sitkIdentity)
+    before = _metric(fixed, moving, identity)
+    rigid = rigid_registration(fixed, moving, seed + 1)
+    rigid_mm = _mean_shift(rigid, points)
+    if same_grid(fixed, moving) and rigid_mm < ALIGNED_MM:
+        return Registration(
+            identity, "aligned", rigid_mm, 0.0, before, before, time.perf_counter() - start
+        )
+    transform, stage, bspline_mm = rigid, "rigid", 0.0
+    after = _metric(fixed, moving, rigid)
+    if use_bspline:
+        spline = bspline_registration(fixed, moving, rigid, seed + 1)
+        both = sitk.CompositeTransform([rigid, spline])
+        refined = _metric(fixed, moving, both)
+        if refined < after:
+            transform, stage, after = both, "bspline", refined
+            bspline_mm = _mean_shift(spline, points)
+    return Registration(
+        transform, stage, rigid_mm, bspline_mm, before, after, time.perf_counter() - start
+    )
