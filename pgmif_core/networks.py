@@ -29,12 +29,12 @@ class Encoder(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.full = convolution(1, channels)
-        self.half = convolution(channels, 2 * channels, stride=2)
+        self.down = convolution(channels, 2 * channels, stride=2)
         self.deep = convolution(2 * channels, 2 * channels)
 
     def forward(self, image: Float[Tensor, "b 1 h w"]) -> tuple[Tensor, Tensor]:
         full = self.full(image)
-        return full, self.deep(self.half(full))
+        return full, self.deep(self.down(full))
 
 
 class Decoder(nn.Module):

@@ -1,10 +1,12 @@
 """The physical nasopharynx phantom: tissue → spin-echo signal → coil, noise, misalignment.
 
 `make_phantom(seed, size)` gives a patient with T1w, T2w, GTV and the true displacement between the
-two scans. Nothing here knows about fusion: the phantom is calibrated on its inputs only.
+two scans. Nothing here knows about fusion: two numbers of the phantom, the tumour's T1 and proton
+density, are calibrated, and on the inputs only (`benchmarks/calibrate_phantom.py`).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,14 +34,9 @@ class PhantomSize:
     pixel_mm: float = 1.2
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """The free numbers of the phantom, fixed by `benchmarks/calibrate_phantom.py` on inputs only.
-
-    Noise is the SD per quadrature channel relative to fully relaxed water.
-    """
-
-    noise_sd: dict[str, float] = field(default_factory=lambda: {"T1w": 0.012, "T2w": 0.012})
+FULL_SIZE = PhantomSize()
+# SD of each quadrature channel relative to fully relaxed water: fat on T1w has an SNR of about 50
+NOISE_SD = 0.012
 
 
 class Phantom(NamedTuple):
@@ -54,19 +51,19 @@ class Phantom(NamedTuple):
 
 
 def make_phantom(
-    seed: int, size: PhantomSize = PhantomSize(), calibration: Calibration = Calibration()
+    seed: int, size: PhantomSize = FULL_SIZE, tumour: Mapping[str, float] | None = None
 ) -> Phantom:
     """Make the patient with this seed; the same seed and size give the same voxels.
 
     T2w is the reference frame. T1w has a grid of its own (finer pixels, thicker slices, oblique by
     a few degrees) and sees the patient displaced: a T1w point p shows the anatomy of the T2w point
-    p + displacement(p).
+    p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration).
     """
     anatomy_rng, tumour_rng, motion_rng, *scan_rngs = np.random.default_rng(seed).spawn(5)
     half_height = size.slices * size.thickness_mm / 2 + 11
     grid = label_grid(half_height)
     labels, zyx = paint_head(anatomy_rng, grid)
-    labels, tumour = grow_tumour(tumour_rng, labels, zyx)
+    labels, lesion = grow_tumour(tumour_rng, labels, zyx)
 
     rows, columns = round(230.4 / size.pixel_mm), round(201.6 / size.pixel_mm)
     t2w_grid = empty_image(
@@ -85,7 +82,7 @@ def make_phantom(
     for name, image, moved, rng in (
         ("T1w", t1w_grid, displacement, scan_rngs[0]), ("T2w", t2w_grid, None, scan_rngs[1])
     ):
-        signal = signal_map(rng, labels, SEQUENCES[name])
-        scans[name] = acquire(rng, signal, grid, image, calibration.noise_sd[name], moved)
+        signal = signal_map(rng, labels, SEQUENCES[name], tumour)
+        scans[name] = acquire(rng, signal, grid, image, NOISE_SD, moved)
     gtv = contour(labels, ("tumour", "necrosis"), grid, t2w_grid)
-    return Phantom(scans["T1w"], scans["T2w"], gtv, displacement, tumour, motion)
+    return Phantom(scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion)

@@ -1,5 +1,6 @@
 """What the scanner adds: partial volume, coil bias, noise, its own grid, and patient motion."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -115,11 +116,12 @@ def displaced_points(points: NDArray, displacement: sitk.Image) -> NDArray:
 
 
 def signal_map(
-    rng: np.random.Generator, labels: NDArray[np.uint8], sequence: Sequence
+    rng: np.random.Generator, labels: NDArray[np.uint8], sequence: Sequence,
+    tumour: Mapping[str, float] | None = None,
 ) -> NDArray[np.float32]:
     """Noise-free signal of the label volume: water and intravoxel fat mixed, tissue texture."""
     table = tissue_table()
-    signals = tissue_signals(sequence)
+    signals = tissue_signals(sequence, tumour)
     fat_signal = signals[tissue_labels()["fat"]]
     mean = table["fat_fraction"].to_numpy(np.float32)[labels]
     variation = table["fat_variation"].to_numpy(np.float32)[labels]

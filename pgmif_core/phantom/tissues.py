@@ -1,5 +1,6 @@
 """From tissue to spin-echo signal: the relaxation table (tissues.csv, each number with its source)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,8 @@ def tissue_table() -> pd.DataFrame:
     `fat_fraction ± fat_variation` is intravoxel fat (mean, SD of its smooth variation), `texture`
     the relative SD of the tissue's own signal. The row number is the tissue's label.
     """
-    return pd.read_csv(Path(__file__).with_name("tissues.csv"))
+    numbers = dict.fromkeys(("t1_ms", "t2_ms", "proton_density", "texture"), float)
+    return pd.read_csv(Path(__file__).with_name("tissues.csv"), dtype=numbers)
 
 
 @cache
@@ -52,10 +54,19 @@ def spin_echo_signal(
     return np.asarray(proton_density) * recovery * decay
 
 
-def tissue_signals(sequence: Sequence) -> NDArray:
-    """Signal of every tissue under a sequence, indexed by label; water and fat parts mixed later."""
-    table = tissue_table()
-    return spin_echo_signal(
+def tissue_signals(
+    sequence: Sequence, tumour: Mapping[str, float] | None = None
+) -> NDArray[np.float32]:
+    """Signal of every tissue under a sequence, indexed by label; fat is mixed in later.
+
+    `tumour` replaces columns of the tumour's row (`t1_ms`, `proton_density`): the two numbers that
+    the calibration may move.
+    """
+    table = tissue_table().copy()
+    for column, value in (tumour or {}).items():
+        table.loc[tissue_labels()["tumour"], column] = value
+    signals = spin_echo_signal(
         table["proton_density"].to_numpy(), table["t1_ms"].to_numpy(),
         table["t2_ms"].to_numpy(), sequence,
-    ).astype(np.float32)
+    )
+    return signals.astype(np.float32)

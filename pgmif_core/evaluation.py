@@ -1,0 +1,146 @@
+"""Fuse patients with every method, measure what came out, and set it beside the paper."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from pgmif_core.losses import relative_alignment
+from pgmif_core.methods import METHODS, T2W
+from pgmif_core.metrics import (
+    contrast_correlation,
+    contrast_to_noise_ratio,
+    generalized_sobel,
+    inter_patient_cv,
+)
+from pgmif_core.networks import Generator
+from pgmif_core.regions import head_mask
+from pgmif_core.slices import PatientSlices
+from pgmif_core.statistics import mann_whitney, quartiles
+
+TARGET = "pgmif"  # the method whose superiority the paper claims
+NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
+
+
+def fuse_volume(
+    name: str, patient: PatientSlices, weights: str | Path | Generator | None = None
+) -> NDArray[np.float32]:
+    """Fuse all slices of a patient with a method; (slices, h, w) in [0, 1]."""
+    sources = torch.from_numpy(np.array(patient.sources))
+    return METHODS[name](sources, weights)[:, 0].numpy()
+
+
+def cnr(volume: NDArray, patient: PatientSlices) -> float:
+    """CNR (Eq. 8) of a fused volume over the patient's pooled tumour and reference regions."""
+    return contrast_to_noise_ratio(volume, np.asarray(patient.gtv), np.asarray(patient.reference))
+
+
+def sobel_against(volume: NDArray, patient: PatientSlices, modality: int) -> float:
+    """Generalized Sobel (Eq. 12) of a fused volume against one source, in the tumour."""
+    planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
+    source = patient.sources[planes, modality]
+    return generalized_sobel(volume[planes], source, np.asarray(patient.gtv[planes]))
+
+
+def fidelity(volume: NDArray, patient: PatientSlices, epsilon: float) -> dict[str, float]:
+    """Is the image sane? Alignment with T2w relative to T2w itself, SSIM to T2w, contrast sign.
+
+    `alignment_t2w` is Eq. 2 ÷ Eq. 2 of T2w with itself; `ssim_t2w` the mean over slices with
+    signal; `correlation` that with the mean of the sources inside the head (negative: inverted).
+    """
+    t2w = np.asarray(patient.sources[:, T2W])
+    planes = np.flatnonzero(t2w.any(axis=(1, 2)))
+    as_tensor = [torch.from_numpy(np.ascontiguousarray(x[planes, None])) for x in (volume, t2w)]
+    sources = np.moveaxis(np.asarray(patient.sources), 1, 0)
+    similarity = [structural_similarity(volume[k], t2w[k], data_range=1.0) for k in planes]
+    return {
+        "alignment_t2w": relative_alignment(*as_tensor, epsilon),
+        "ssim_t2w": float(np.mean(similarity)),
+        "correlation": contrast_correlation(volume, sources, head_mask(sources)),
+    }
+
+
+def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
+
+    `table` has columns subject, method, cnr. With fewer than two patients CV and P are NaN.
+    """
+    target = table.loc[table["method"] == TARGET, "cnr"]
+    rows = []
+    for name in ordered_methods(table["method"]):
+        values = table.loc[table["method"] == name, "cnr"]
+        rows.append({
+            "method": name,
+            **_spread(values),
+            "cv_percent": inter_patient_cv(values) if len(values) > 1 else np.nan,
+            "p_versus_pgmif": _p_value(target, values, name),
+        })
+    return _beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
+
+
+def summarize_sobel(
+    table: pd.DataFrame, published: pd.DataFrame, reference: str
+) -> pd.DataFrame:
+    """Like `summarize_cnr` for Q against one source; `table`: subject, method, reference, q."""
+    table = table[table["reference"] == reference]
+    target = table.loc[table["method"] == TARGET, "q"]
+    rows = []
+    for name in ordered_methods(table["method"]):
+        values = table.loc[table["method"] == name, "q"]
+        rows.append({
+            "method": name, **_spread(values), "p_versus_pgmif": _p_value(target, values, name)
+        })
+    printed = published[(published["metric"] == "sobel") & (published["reference"] == reference)]
+    return _beside_published(pd.DataFrame(rows), printed)
+
+
+def ordered_methods(names: Iterable[str]) -> list[str]:
+    """The methods present, in the order of `METHODS`."""
+    present = set(names)
+    return [name for name in METHODS if name in present]
+
+
+def _spread(values: pd.Series) -> dict[str, float]:
+    low, middle, high = quartiles(values)
+    return {"n": len(values), "median": middle, "q1": low, "q3": high}
+
+
+def _p_value(target: pd.Series, values: pd.Series, name: str) -> float:
+    if name == TARGET or len(target) < 2 or len(values) < 2:
+        return np.nan
+    return mann_whitney(target, values).p
+
+
+def _beside_published(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    columns = ["median", "q1", "q3", "p_versus_pgmif"]
+    if printed["cv_percent"].notna().any():
+        columns.append("cv_percent")
+    theirs = printed.set_index("method")[columns].add_prefix("paper_")
+    table = ours.join(theirs, on="method")
+    table.insert(1, "label", [METHODS[name].label for name in table["method"]])
+    return table
+
+
+def validation_row(
+    generator: Generator, patients: Iterable[PatientSlices], epsilon: float
+) -> Mapping[str, float]:
+    """Means over validation patients of CNR, Q and fidelity: what 02_training watches."""
+    rows = []
+    for patient in patients:
+        planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
+        part = patient._replace(
+            sources=np.asarray(patient.sources[planes]), gtv=np.asarray(patient.gtv[planes]),
+            reference=np.asarray(patient.reference[planes]),
+        )
+        volume = fuse_volume(TARGET, part, generator)
+        rows.append({
+            "cnr": cnr(volume, part),
+            "q_t1w": sobel_against(volume, part, 0),
+            "q_t2w": sobel_against(volume, part, T2W),
+            **fidelity(volume, part, epsilon),
+        })
+    return pd.DataFrame(rows).mean().to_dict()

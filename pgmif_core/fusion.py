@@ -1,0 +1,216 @@
+"""Steps 02-05 for one patient or method of a run: train, fuse, measure."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from pgmif_core.architecture import architecture_figure, layer_table
+from pgmif_core.evaluation import (
+    NOT_IN_COMPARISON,
+    cnr,
+    fidelity,
+    fuse_volume,
+    sobel_against,
+    validation_row,
+)
+from pgmif_core.figures import save_figure
+from pgmif_core.methods import METHODS, load_generator
+from pgmif_core.networks import Generator
+from pgmif_core.preprocessing import each_patient
+from pgmif_core.slices import TrainingSlices
+from pgmif_core.steps import Run, file_hash, read_fused, write_fused, write_table
+from pgmif_core.training import TrainingSettings, train
+
+LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")
+
+
+def training_settings(run: Run, method: str) -> TrainingSettings:
+    """What a learned method trains with, from the run's parameters."""
+    p = run.parameters
+    scale = {"gmmci": p.maximum_scale, "dlmwl": p.mse_scale}.get(method, p.gradient_scale)
+    return TrainingSettings(
+        method=method,
+        modalities=len(run.cohort().modalities),
+        channels=p.channels,
+        start="none" if method == "pgmif_literal" else p.start,
+        epsilon=p.epsilon,
+        gradient_weights=tuple(p.gradient_weights),
+        content_scale=scale,
+        adversarial=p.adversarial,
+        iterations=p.iterations,
+        batch_size=p.batch_size,
+        crop=p.crop,
+        learning_rate=p.learning_rate_dlmwl if method == "dlmwl" else p.learning_rate,
+        discriminator_rate=p.discriminator_rate,
+        checkpoint_every=p.checkpoint_every,
+        seed=p.seed,
+        device=p.device,
+    )
+
+
+def split_training(run: Run) -> tuple[list[str], list[str]]:
+    """Training patients to fit on, and those held out to watch: never a test patient.
+
+    `validation_patients`, but at most a third of the training patients.
+    """
+    subjects = run.cohort().subjects("train")
+    held_out = min(run.parameters.validation_patients, len(subjects) // 3)
+    return subjects[held_out:], subjects[:held_out]
+
+
+def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train a learned method of a run; returns its history and its validation table."""
+    folder = run.folder(f"02_training/{method}")
+    fit, held_out = split_training(run)
+    slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)
+    patients = [run.patient(s) for s in held_out]
+    print(f"{method}: {len(slices)} slices of {len(fit)} patients, {len(held_out)} held out")
+    log = folder / "validation_log.csv"
+
+    def watch(iteration: int, generator: Generator) -> None:
+        if patients:
+            rows = pd.read_csv(log) if log.exists() else pd.DataFrame({"iteration": []})
+            row = {"iteration": iteration,
+                   **validation_row(generator, patients, run.parameters.epsilon)}
+            earlier = rows[rows["iteration"] < iteration]
+            write_table(pd.concat([earlier, pd.DataFrame([row])]) if len(earlier)
+                        else pd.DataFrame([row]), log)
+
+    train(training_settings(run, method), slices, folder, watch)
+    validation = pd.read_csv(log) if log.exists() else pd.DataFrame({"iteration": []})
+    return pd.read_csv(folder / "history.csv"), validation
+
+
+def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:
+    """Fuse one test patient with every method and write the volumes; returns fidelity rows."""
+    patient = run.patient(subject)
+    rows = []
+    for name, method in METHODS.items():
+        if method.kind == "learned" and name not in weights:
+            continue
+        generator = load_generator(weights[name]) if name in weights else None
+        volume = fuse_volume(name, patient, generator)
+        details = {"WeightsSHA256": file_hash(weights[name])} if name in weights else {}
+        write_fused(run, patient, name, volume, details)
+        rows.append({
+            "subject": subject, "method": name,
+            **fidelity(volume, patient, run.parameters.epsilon),
+        })
+    return rows
+
+
+def fuse_cohort(run: Run) -> pd.DataFrame:
+    """Fuse all test patients with every method; one row per patient and method."""
+    weights = {name: run.weights(name) for name in LEARNED if run.weights(name).exists()}
+    subjects = run.cohort().subjects("test")
+    done = each_patient(partial(fuse_patient, run, weights), subjects, run.parameters.workers)
+    return pd.DataFrame([row for rows in done for row in rows])
+
+
+def starts_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Fraction of patients whose contrast is inverted, for both starts of PGMIF."""
+    starts = {"pgmif": "mean of sources", "pgmif_literal": "none (literal reading)"}
+    rows = []
+    for name, start in starts.items():
+        part = table[table["method"] == name]
+        if len(part):
+            rows.append({
+                "start": start,
+                "patients": len(part),
+                "inverted_fraction": float((part["correlation"] < 0).mean()),
+                "median_correlation": float(part["correlation"].median()),
+                "median_alignment_t2w": float(part["alignment_t2w"].median()),
+                "median_ssim_t2w": float(part["ssim_t2w"].median()),
+            })
+    return pd.DataFrame(rows)
+
+
+def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> float:
+    """Median seconds to fuse one pair of slices, batch 1, on the CPU threads in use."""
+    generator = load_generator(run.weights(method))
+    patient = run.patient(run.cohort().subjects("test")[0])
+    pair = torch.from_numpy(np.array(patient.sources[:1]))
+    METHODS[method](pair, generator)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        METHODS[method](pair, generator)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _methods_present(run: Run) -> list[str]:
+    return [n for n, m in METHODS.items() if m.kind != "learned" or run.weights(n).exists()]
+
+
+def cnr_table(run: Run) -> pd.DataFrame:
+    """Tidy CNR: subject, method, cnr, for all test patients and methods."""
+    rows = []
+    for subject in run.cohort().subjects("test"):
+        patient = run.patient(subject)
+        rows += [
+            {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
+            for name in _methods_present(run)
+        ]
+    return pd.DataFrame(rows)
+
+
+def sobel_table(run: Run) -> pd.DataFrame:
+    """Tidy Q: subject, method, reference (a modality), q, for all test patients and methods."""
+    cohort = run.cohort()
+    rows = []
+    for subject in cohort.subjects("test"):
+        patient = run.patient(subject)
+        for name in _methods_present(run):
+            volume = read_fused(run, subject, name)
+            rows += [
+                {"subject": subject, "method": name, "reference": modality,
+                 "q": sobel_against(volume, patient, m)}
+                for m, modality in enumerate(cohort.modalities)
+            ]
+    return pd.DataFrame(rows)
+
+
+def fused_slices(run: Run, subject: str) -> dict[str, np.ndarray]:
+    """The largest tumour slice of a patient under every method of the comparison."""
+    k = int(np.argmax(run.patient(subject).gtv.sum(axis=(1, 2))))
+    names = [n for n in _methods_present(run) if n not in NOT_IN_COMPARISON]
+    return {name: read_fused(run, subject, name)[k] for name in names}
+
+
+def patient_rows(run: Run, subjects: list[str]) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Per subject the sources and PGMIF at the largest tumour slice, and the GTV: figure 4."""
+    rows = {}
+    modalities = run.cohort().modalities
+    for subject in subjects:
+        patient = run.patient(subject)
+        k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+        images = {m: np.array(patient.sources[k, i]) for i, m in enumerate(modalities)}
+        images["pgmif"] = read_fused(run, subject, "pgmif")[k]
+        rows[subject] = (images, np.array(patient.gtv[k]))
+    return rows
+
+
+ARCHITECTURE_FIGURES = {
+    "pgmif": ("figure_1_pgmif_architecture", "PGMIF: encoders, decoder and discriminators",
+              "−Σ wₘ (nₘ·n)², Eq. 2"),
+    "dlmwl": ("figure_2_dlmwl_architecture", "DLMWL: encoders, decoder and discriminators",
+              "Σ xₘ (fused − xₘ)², Eq. 5"),
+}
+
+
+def save_architecture(run: Run, method: str, generator: Generator) -> Figure | None:
+    """Figure 1 (PGMIF) or 2 (DLMWL) from the live generator; None for the other methods."""
+    if method not in ARCHITECTURE_FIGURES:
+        return None
+    name, title, content = ARCHITECTURE_FIGURES[method]
+    size = run.parameters.slice_size
+    figure = architecture_figure(generator, run.cohort().modalities, content, title, size)
+    save_figure(figure, run.figures, name, layer_table(generator, size), run.parameters.dpi)
+    return figure

@@ -1,0 +1,148 @@
+"""Every fusion method under one name and one call: `METHODS["pwa"](sources)`.
+
+`sources` is (batch, modality, height, width) in [0, 1], T1w and T2w first; the result is
+(batch, 1, height, width). Learned methods also need `weights`: a .safetensors file or a generator.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pgmif_core.networks import Generator
+
+T1W, T2W = 0, 1  # positions in the manifest's modality order
+CONTROL_SIGMA_PX = 1.0
+
+Sources = Float[Tensor, "b m h w"]
+Fused = Float[Tensor, "b 1 h w"]
+
+
+def average(sources: Sources) -> Fused:
+    """Direct average of the sources (the "direct average" of the paper's Figure 3)."""
+    return sources.mean(dim=1, keepdim=True)
+
+
+def pixelwise_weighted_average(sources: Sources) -> Fused:
+    """PWA: each source weighted by its own intensity, Σx² / Σx (Eq. 6); 0 where all are 0."""
+    total = sources.sum(dim=1, keepdim=True)
+    weighted = sources.square().sum(dim=1, keepdim=True)
+    return torch.where(total > 0, weighted / torch.where(total > 0, total, 1), 0)
+
+
+def maximum_of_images(sources: Sources) -> Fused:
+    """MoI: the brightest source at each pixel (Eq. 7)."""
+    return sources.amax(dim=1, keepdim=True)
+
+
+def _blur(image: Fused, sigma_px: float) -> Fused:
+    reach = int(4 * sigma_px + 0.5)
+    x = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (x / sigma_px) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = functional.pad(image, (reach,) * 4, mode="replicate")
+    rows = functional.conv2d(padded, kernel.view(1, 1, -1, 1))
+    return functional.conv2d(rows, kernel.view(1, 1, 1, -1))
+
+
+def t1w(sources: Sources) -> Fused:
+    """T1w untouched: the row that every fused image must beat."""
+    return sources[:, T1W : T1W + 1]
+
+
+def t2w(sources: Sources) -> Fused:
+    """T2w untouched: the row that every fused image must beat."""
+    return sources[:, T2W : T2W + 1]
+
+
+def t2w_blurred(sources: Sources) -> Fused:
+    """Control: T2w after a Gaussian of 1 px. Raises CNR without knowing anything about tumours."""
+    return _blur(t2w(sources), CONTROL_SIGMA_PX)
+
+
+def t2w_sharpened(sources: Sources) -> Fused:
+    """Control: unsharp mask of T2w, 2·x − blur(x), cut to [0, 1]. Raises Q for the same reason."""
+    image = t2w(sources)
+    return (2 * image - _blur(image, CONTROL_SIGMA_PX)).clamp(0, 1)
+
+
+def load_generator(path: str | Path) -> Generator:
+    """Generator from a .safetensors file written by training (no pickle is ever read).
+
+    Raises ValueError where the file is foreign, truncated, or does not fit its own description.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected trained weights, found no file. Run 02_training first.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected safetensors weights, found: {error}") from error
+    if "generator" not in metadata:
+        raise ValueError(
+            f"{path}: expected weights written by pgmif training (metadata 'generator'), found "
+            f"metadata {sorted(metadata)}"
+        )
+    generator = Generator(**json.loads(metadata["generator"]))
+    try:
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the tensors do not fit the generator: {error}") from error
+    return generator.eval()
+
+
+def fuse_learned(sources: Sources, weights: str | Path | Generator, batch: int = 4) -> Fused:
+    """Fuse slices with a trained generator, a few at a time so that caches are not flooded."""
+    generator = weights if isinstance(weights, Generator) else load_generator(weights)
+    with torch.inference_mode():
+        return torch.cat([generator(part) for part in sources.split(batch)])
+
+
+@dataclass(frozen=True)
+class Method:
+    """A fusion method: `label` for figures, `kind` 'learned', 'rule', 'control' or 'source'."""
+
+    name: str
+    label: str
+    kind: str
+    rule: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, sources: Sources, weights: str | Path | Generator | None = None) -> Fused:
+        if sources.ndim != 4 or sources.shape[1] < 2:
+            raise ValueError(
+                "expected sources (batch, modality ≥ 2, height, width), found shape "
+                f"{tuple(sources.shape)}"
+            )
+        if self.rule is not None:
+            return self.rule(sources)
+        if weights is None:
+            raise ValueError(
+                f"{self.name} is learned: pass weights=, a .safetensors file made by 02_training"
+            )
+        return fuse_learned(sources, weights)
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("t1w", "T1w", "source", t1w),
+        Method("t2w", "T2w", "source", t2w),
+        Method("pgmif", "PGMIF", "learned"),
+        Method("gmmci", "GMMCI", "learned"),
+        Method("dlmwl", "DLMWL", "learned"),
+        Method("average", "Direct average", "rule", average),
+        Method("pwa", "PWA", "rule", pixelwise_weighted_average),
+        Method("moi", "MoI", "rule", maximum_of_images),
+        Method("t2w_blurred", "T2w blurred", "control", t2w_blurred),
+        Method("t2w_sharpened", "T2w sharpened", "control", t2w_sharpened),
+        Method("pgmif_literal", "PGMIF, literal start", "learned"),
+    )
+}

@@ -1,0 +1,160 @@
+"""Typed parameters of a run: what `params/*.yaml` and the notebooks' parameter cells may say.
+
+Unknown names and wrong types are refused, with a suggestion, before any work starts. The defaults
+are the `quick` profile; `params/paper.yaml` names the section of the paper behind each value.
+"""
+
+import difflib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ParameterError(ValueError):
+    """Parameters that cannot be used; lists every problem with what to do."""
+
+
+class Parameters(BaseModel):
+    """All parameters of the pipeline. Lengths in mm, intensities in [0, 1] unless the name says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    profile: str = Field("quick", description="name of this set of values; part of folder names")
+    manifest: str = Field("data_manifest.csv", description="cohort manifest, relative to the root")
+    allow_outside: bool = Field(False, description="allow manifest paths that leave its folder")
+    run: str = Field("", description="name of the results folder; empty: cohort and profile")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="the one random seed")
+    workers: Annotated[int, Field(ge=0)] = Field(0, description="patient processes; 0: all cores")
+
+    phantom_train: Count = Field(20, description="phantom training patients taken")
+    phantom_test: Count = Field(10, description="phantom test patients taken")
+    phantom_slices: Count = Field(20, description="T2w slices of a phantom")
+    phantom_thickness_mm: Positive = Field(4.4, description="distance of phantom slices")
+    phantom_pixel_mm: Positive = Field(1.2, description="in-plane pixel of phantom T2w")
+
+    register_bspline: bool = Field(True, description="B-spline after the rigid registration")
+    slice_size: Annotated[int, Field(ge=32)] = Field(192, description="side of the square slices")
+    reference_window_mm: Positive = Field(10.0, description="side of the reference window")
+    reference_nearest_mm: NonNegative = Field(3.0, description="least distance from the tumour")
+    reference_farthest_mm: Positive = Field(25.0, description="largest distance from the tumour")
+
+    method: Literal["pgmif", "gmmci", "dlmwl", "pgmif_literal"] = Field(
+        "pgmif", description="the learned method that 02_training trains"
+    )
+    epsilon: Positive = Field(1e-2, description="edge parameter ε of the normalized gradients")
+    gradient_weights: list[NonNegative] = Field(
+        [1.0, 8.0], description="Eq. 2 weight of each modality, in manifest order"
+    )
+    adversarial: bool = Field(True, description="use the adversarial terms")
+    gradient_scale: Positive = Field(0.3, description="PGMIF: weight of the gradient term : GAN 1")
+    maximum_scale: Positive = Field(2.7, description="GMMCI: weight of Eq. 4 : GAN 1")
+    mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN 1 (paper 1:3)")
+    start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
+    channels: Count = Field(16, description="base channels of the generator")
+    iterations: Count = Field(400, description="training iterations")
+    batch_size: Count = Field(8, description="crops per iteration")
+    crop: Annotated[int, Field(ge=16)] = Field(96, description="side of the training crops")
+    learning_rate: Positive = Field(2e-4, description="Adam, PGMIF and GMMCI")
+    learning_rate_dlmwl: Positive = Field(1e-4, description="Adam, DLMWL")
+    discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
+    checkpoint_every: Count = Field(100, description="iterations between checkpoints")
+    validation_patients: Annotated[int, Field(ge=0)] = Field(
+        3, description="training patients held out to watch the training"
+    )
+    device: str = Field("cpu", description="auto, cpu, or cuda: where training runs")
+
+    figure_patients: Count = Field(3, description="patients in figure 4")
+    points: bool = Field(True, description="draw each patient as a point in the boxplots")
+    dpi: Count = Field(200, description="resolution of PNG figures")
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, Parameters.model_fields, 1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "see params/quick.yaml for all names."
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}; {_suggest(name)}"
+    found = error["input"]
+    message = f"{name}: {error['msg'].lower()}, found {found!r} ({type(found).__name__})"
+    if isinstance(found, str):
+        try:
+            float(found)
+        except ValueError:
+            return message
+        return f"{message}; YAML reads numbers like 1e-3 as text: write 1.0e-3"
+    return message
+
+
+def check_parameters(values: Mapping[str, Any]) -> Parameters:
+    """Parameters from a mapping; raises ParameterError that lists every problem.
+
+    A whole number is accepted where a float is expected; nothing else is converted.
+    """
+    floats = {n for n, f in Parameters.model_fields.items() if "float" in str(f.annotation)}
+    prepared = {
+        name: float(v) if name in floats and type(v) is int
+        else [float(x) if type(x) is int else x for x in v] if isinstance(v, list) else v
+        for name, v in values.items()
+    }
+    try:
+        return Parameters(**prepared)
+    except ValidationError as error:
+        problems = [_problem(e) for e in error.errors()]
+        raise ParameterError(
+            "parameters refused, nothing was started:\n" + "\n".join(f"  - {p}" for p in problems)
+        ) from None
+
+
+def notebook_parameters(namespace: Mapping[str, Any]) -> Parameters:
+    """Check a notebook's parameters: `notebook_parameters(globals())` in its second cell.
+
+    papermill only warns about names it does not know and then defines them; here any public plain
+    value that is not a parameter is refused.
+    """
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    values = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in ("In", "Out")
+        and isinstance(value, plain)
+        and not isinstance(value, types.ModuleType)
+    }
+    return check_parameters(values)
+
+
+def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
+    """Parameters from a YAML file; `overrides` win. Raises ParameterError naming the file."""
+    path = Path(path)
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise ParameterError(f"{path}: no such profile; known profiles: {', '.join(known)}")
+    values = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path}: expected 'name: value' lines, found {type(values).__name__}")
+    try:
+        return check_parameters({**values, **overrides})
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from None
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The repository root: the first folder upward of `start` that holds a Snakefile."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "Snakefile").is_file() and (folder / "params").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"no pgmif repository at or above {start}; open notebooks inside a clone of it"
+    )

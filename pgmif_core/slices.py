@@ -1,0 +1,152 @@
+"""From registered volumes to what the network sees: min-max per slice, 192×192, a slice store."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pgmif_core.images import write_json
+
+SLICE_SIZE = 192
+
+
+def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
+    """Min-max normalise each slice of (slices, h, w) to [0, 1] ("min-max-each-slice").
+
+    A constant slice becomes zeros. Raises ValueError on NaN or infinite values.
+    """
+    volume = np.asarray(volume, dtype=np.float32)
+    if not np.isfinite(volume).all():
+        raise ValueError("the volume holds NaN or infinite values")
+    low = volume.min(axis=(1, 2), keepdims=True)
+    extent = volume.max(axis=(1, 2), keepdims=True) - low
+    scaled = np.zeros_like(volume)
+    np.divide(volume - low, extent, out=scaled, where=extent > 0)
+    return np.clip(scaled, 0, 1)
+
+
+def slice_grid(image: sitk.Image, size: int = SLICE_SIZE) -> sitk.Image:
+    """An empty image with the same slices as `image`, resized to size×size square pixels.
+
+    The aspect ratio is kept: the longer side fills the square, the shorter is padded. (The paper
+    says only "resized"; stretching would change angles, and with them every gradient.) A slice
+    that is size×size already keeps its grid, so nothing is interpolated.
+    """
+    width, height, depth = image.GetSize()
+    spacing = np.array(image.GetSpacing())
+    pixel = max(width * spacing[0], height * spacing[1]) / size
+    if np.isclose(pixel, spacing[:2], rtol=1e-3).all():
+        # whole pixels of padding only: the old pixel centres stay pixel centres
+        first = -np.array([(size - width) // 2, (size - height) // 2, 0.0])
+        pixels = spacing[:2]
+    else:
+        pixels = np.array([pixel, pixel])
+        middle = (np.array([width, height]) - 1) / 2
+        first = np.append(middle - (size - 1) / 2 * pixel / spacing[:2], 0.0)
+    grid = sitk.Image([size, size, depth], sitk.sitkFloat32)
+    grid.SetSpacing([*pixels.tolist(), spacing[2]])
+    grid.SetDirection(image.GetDirection())
+    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
+    return grid
+
+
+class PatientSlices(NamedTuple):
+    """One patient in the store: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
+
+    `grid` is the geometry of the slices; write fused volumes on it.
+    """
+
+    subject: str
+    sources: NDArray[np.float32]
+    gtv: NDArray[np.bool_]
+    reference: NDArray[np.bool_]
+    grid: sitk.Image
+
+
+def _array_path(store: Path, subject: str, name: str) -> Path:
+    return store / f"{subject}_{name}.npy"
+
+
+def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
+    """Add a patient to the store; its JSON, written last, marks it complete."""
+    store.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "sources": patient.sources.astype(np.float32),
+        "gtv": patient.gtv,
+        "reference": patient.reference,
+    }
+    for name, array in arrays.items():
+        path = _array_path(store, patient.subject, name)
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
+        np.save(temporary, array)
+        temporary.replace(path)
+    geometry = {
+        "size": patient.grid.GetSize(),
+        "spacing_mm": patient.grid.GetSpacing(),
+        "direction": patient.grid.GetDirection(),
+        "origin_mm": patient.grid.GetOrigin(),
+    }
+    write_json({**details, "geometry": geometry}, store / f"{patient.subject}.json")
+
+
+def patient_details(store: Path, subject: str) -> dict | None:
+    """What `write_patient` noted about a patient, or None where it is not complete."""
+    path = store / f"{subject}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def read_patient(store: Path, subject: str) -> PatientSlices:
+    """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
+    details = patient_details(store, subject)
+    if details is None:
+        raise FileNotFoundError(f"{subject} is not in {store}; run 01_preprocessing first")
+    geometry = details["geometry"]
+    grid = sitk.Image(geometry["size"], sitk.sitkFloat32)
+    grid.SetSpacing(geometry["spacing_mm"])
+    grid.SetDirection(geometry["direction"])
+    grid.SetOrigin(geometry["origin_mm"])
+    arrays = [
+        np.load(_array_path(store, subject, name), mmap_mode="r")
+        for name in ("sources", "gtv", "reference")
+    ]
+    return PatientSlices(subject, *arrays, grid)
+
+
+class TrainingSlices:
+    """Random crops of training slices, read from memory maps.
+
+    `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
+    uninterrupted one would have seen. Slices that are empty in every source are left out.
+    """
+
+    def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
+        self.crop, self.seed = crop, seed
+        self.volumes = [read_patient(store, s).sources for s in subjects]
+        self.index = [
+            (v, k) for v, volume in enumerate(self.volumes)
+            for k in range(len(volume)) if volume[k].any()
+        ]
+        if not self.index:
+            raise ValueError(f"no training slice with signal among {list(subjects)}")
+        size = self.volumes[0].shape[-1]
+        if crop > size:
+            raise ValueError(f"crop {crop} is larger than the slices ({size}); choose a smaller one")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, iteration: int, size: int) -> NDArray[np.float32]:
+        """(size, m, crop, crop) float32."""
+        rng = np.random.default_rng([self.seed, iteration])
+        chosen = rng.choice(len(self.index), size, replace=len(self.index) < size)
+        return np.stack([self._crop(rng, *self.index[i]) for i in chosen])
+
+    def _crop(self, rng: np.random.Generator, volume: int, k: int) -> NDArray[np.float32]:
+        plane = self.volumes[volume][k]
+        top, left = (rng.integers(n - self.crop + 1) for n in plane.shape[-2:])
+        return plane[:, top : top + self.crop, left : left + self.crop]

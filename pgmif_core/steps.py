@@ -1,0 +1,174 @@
+"""A run on disk: where each step writes, its fused volumes, and its provenance."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pgmif_core.cohort import Cohort, read_manifest
+from pgmif_core.images import read_image, write_image, write_json
+from pgmif_core.methods import METHODS
+from pgmif_core.parameters import Parameters, find_root
+from pgmif_core.slices import PatientSlices, read_patient
+
+PACKAGES = ("pgmif", "torch", "numpy", "scipy", "SimpleITK", "nibabel", "pandas", "papermill")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Folders of one run: results/<name>/<step>/ and figures/<name>/."""
+
+    root: Path
+    name: str
+    parameters: Parameters
+    label: str
+
+    def folder(self, step: str) -> Path:
+        """results/<run>/<step>/, made if absent."""
+        folder = self.root / "results" / self.name / step
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures" / self.name
+
+    @property
+    def store(self) -> Path:
+        return self.folder("01_preprocessing") / "slices"
+
+    def cohort(self) -> Cohort:
+        """The run's own manifest, written by 00_cohort."""
+        path = self.folder("00_cohort") / "manifest.csv"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is not there yet; run 00_cohort first")
+        return read_manifest(path, allow_outside=True)
+
+    def patient(self, subject: str) -> PatientSlices:
+        """A patient's slices from the store."""
+        return read_patient(self.store, subject)
+
+    def weights(self, method: str) -> Path:
+        """Where 02_training leaves a method's weights."""
+        return self.folder(f"02_training/{method}") / "weights.safetensors"
+
+    def published(self) -> pd.DataFrame:
+        """The paper's numbers (published/results.csv)."""
+        return pd.read_csv(self.root / "published" / "results.csv")
+
+
+def run_name(cohort: Cohort, parameters: Parameters) -> str:
+    """Folder name of a run: `run`, or the cohort's name, with the profile unless it is quick."""
+    if parameters.run:
+        return parameters.run
+    return cohort.name if parameters.profile == "quick" else f"{cohort.name}-{parameters.profile}"
+
+
+def open_run(parameters: Parameters) -> Run:
+    """The run that these parameters name; the manifest is read, nothing is written."""
+    root = find_root()
+    cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
+    return Run(root, run_name(cohort, parameters), parameters, cohort.label)
+
+
+def source_cohort(run: Run) -> Cohort:
+    """The manifest that the user named, as opposed to the run's own."""
+    return read_manifest(run.root / run.parameters.manifest, run.parameters.allow_outside)
+
+
+def fused_file(run: Run, subject: str, method: str) -> Path:
+    """BIDS-derivative name of a fused volume."""
+    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii.gz"
+
+
+def write_fused(
+    run: Run, patient: PatientSlices, method: str, volume: NDArray, details: dict[str, Any]
+) -> Path:
+    """Write a fused volume, [0, 1] float32, on the slice grid of T2w, with its JSON sidecar."""
+    image = sitk.GetImageFromArray(np.asarray(volume, np.float32))
+    image.CopyInformation(patient.grid)
+    sidecar = {
+        "Description": f"{METHODS[method].label}, fused from registered sources",
+        "Method": method,
+        "Cohort": run.label,
+        "Sources": list(run.cohort().modalities),
+        "IntensityRange": [0, 1],
+        "GeneratedBy": {"Name": "pgmif", "Version": version("pgmif")},
+        **details,
+    }
+    return write_image(image, fused_file(run, patient.subject, method), sidecar)
+
+
+def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
+    """A fused volume as (slices, h, w)."""
+    return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a CSV under a temporary name, then rename; six significant digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    table.to_csv(temporary, index=False, float_format="%.6g")
+    temporary.replace(path)
+    return path
+
+
+def _commit(root: Path) -> str:
+    answer = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )
+    return answer.stdout.strip() or "not a git checkout"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Note how a step was made: parameters, inputs, versions, commit, seconds.
+
+    Written to results/<run>/<step>/provenance.json when the block ends without error; what the
+    block adds to the dictionary is kept too. 06_claims gathers them into one file.
+    """
+    notes: dict[str, Any] = {
+        "step": step,
+        "cohort": run.label,
+        "parameters": run.parameters.model_dump(),
+        "inputs": {str(p.relative_to(run.root)) if p.is_relative_to(run.root) else p.name:
+                   file_hash(p) for p in inputs},
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "processor": platform.machine(),
+        "commit": _commit(run.root),
+    }
+    start = time.perf_counter()
+    yield notes
+    notes["seconds"] = round(time.perf_counter() - start, 2)
+    write_json(notes, run.folder(step) / "provenance.json")
+
+
+def gather_provenance(run: Run) -> dict[str, Any]:
+    """All steps' provenance in results/<run>/provenance.json; returns it."""
+    base = run.root / "results" / run.name
+    steps = {
+        str(path.parent.relative_to(base)): json.loads(path.read_text())
+        for path in sorted(base.glob("0*/**/provenance.json"))
+    }
+    write_json(steps, base / "provenance.json")
+    return steps
