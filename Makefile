@@ -1,0 +1,55 @@
+# The two commands: `make reproduce` and `make test`. Each sets up .venv when it is absent or stale.
+
+PYTHON   ?= $(shell command -v python3.11 || command -v python3)
+PROFILE  ?= quick
+MANIFEST ?=
+ARGS     ?=
+export MPLBACKEND ?= Agg
+export PYTHONUNBUFFERED = 1
+
+BIN   := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test slow notebooks lab lint lock calibrate balance clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
+	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
+	    $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS)
+
+test: $(READY)  ## the fast tests, under three minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+slow: $(READY)  ## tests that run whole pipelines
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ARGS)
+
+notebooks: $(READY)  ## strip the outputs of all notebooks
+	$(BIN)/nbstripout notebooks/*.ipynb
+
+lab: $(READY)  ## JupyterLab
+	$(BIN)/python -m pip install --quiet "jupyterlab>=4.3"
+	$(BIN)/jupyter lab notebooks
+
+lint: $(READY)  ## ruff
+	$(BIN)/ruff check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+
+calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched inputs)
+	$(BIN)/python benchmarks/calibrate_phantom.py --check --profile $(PROFILE)
+
+balance: $(READY)  ## PGMIF's gradient : adversarial balance on validation patients
+	$(BIN)/python benchmarks/balance.py --profile $(PROFILE) $(if $(MANIFEST),--manifest $(MANIFEST))
+
+lock: $(READY)  ## write requirements.lock from .venv
+	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+
+clean:  ## remove results and the environment; figures stay
+	rm -rf .venv results .snakemake

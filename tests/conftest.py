@@ -1,0 +1,41 @@
+"""Shapes are checked while tests run; a tiny phantom and the real patients as fixtures."""
+
+import os
+from pathlib import Path
+
+import matplotlib
+import pytest
+from jaxtyping import install_import_hook
+
+matplotlib.use("Agg")
+# beartype reads the jaxtyping annotations; outside the tests they cost nothing
+with install_import_hook(
+    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
+    "beartype.beartype",
+):
+    import pgmif_core.methods
+
+from pgmif_core.phantom import Phantom, PhantomSize, make_phantom
+
+ROOT = Path(__file__).parents[1]
+TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    return make_phantom(20240071, TINY)
+
+
+@pytest.fixture(scope="session")
+def real_mri() -> Path:
+    folder = os.environ.get("PGMIF_REAL_MRI", "")
+    if not folder:
+        pytest.skip("PGMIF_REAL_MRI is not set: the six real patients are not part of this repository")
+    path = Path(folder)
+    assert (path / "data_manifest.csv").is_file(), f"PGMIF_REAL_MRI={folder} has no data_manifest.csv"
+    return path

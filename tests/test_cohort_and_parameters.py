@@ -1,0 +1,192 @@
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import yaml
+
+from pgmif_core.cohort import ManifestError, check_images, read_manifest
+from pgmif_core.images import write_image
+from pgmif_core.parameters import (
+    ParameterError,
+    Parameters,
+    check_parameters,
+    find_root,
+    notebook_parameters,
+    read_parameters,
+)
+
+
+@pytest.fixture
+def cohort_folder(tmp_path, phantom):
+    """Two patients with real files; the manifest is written by the tests."""
+    for subject in ("a", "b"):
+        for column in ("T1w", "T2w", "gtv"):
+            write_image(getattr(phantom, column), tmp_path / f"{subject}_{column}.nii.gz")
+    return tmp_path
+
+
+def manifest(folder, change=None, **columns):
+    table = pd.DataFrame({
+        "subject": ["a", "b"], "split": ["train", "test"],
+        **{c: [f"{s}_{c}.nii.gz" for s in "ab"] for c in ("T1w", "T2w", "gtv")},
+        "source": "test", "license": "CC0-1.0", **columns,
+    })
+    if change:
+        table = change(table)
+    table.to_csv(folder / "m.csv", index=False)
+    return folder / "m.csv"
+
+
+def put(row, column, value):
+    def change(table):
+        table.loc[row, column] = value
+        return table
+    return change
+
+
+def test_a_good_manifest(cohort_folder):
+    cohort = read_manifest(manifest(cohort_folder))
+    check_images(cohort)
+    assert cohort.modalities == ("T1w", "T2w")
+    assert cohort.subjects("test") == ["b"]
+    assert not cohort.is_phantom
+    assert cohort.label == f"cohort {cohort.name}"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (put(0, "T1w", "nowhere.nii.gz"), "row 2 (a), column T1w: expected a file"),
+    (put(0, "T1w", ""), "column T1w: expected a path"),
+    (put(1, "subject", "a"), "a is in both splits"),
+    (lambda t: pd.concat([t, t.iloc[:1]]), "a appears 2 times"),
+    (put(1, "split", "train"), "at least one test patient"),
+    (put(0, "split", "validation"), "expected 'train' or 'test', found 'validation'"),
+    (put(0, "subject", "../a"), "letters, digits"),
+    (lambda t: t.rename(columns={"T1w": "T1W"}), "did you mean 'T1w'"),
+    (lambda t: t.drop(columns="gtv"), "column 'gtv' is missing"),
+    (lambda t: t.drop(columns="T1w"), "one modality cannot be fused"),
+    (lambda t: t.assign(age=4), "unknown column 'age'"),
+    (put(0, "T2w", "../outside.nii.gz"), "leaves the manifest's folder"),
+    (lambda t: t.assign(gtv_space="ceT1w"), "column gtv_space"),
+    (lambda t: t.assign(phantom_seed="x"), "column phantom_seed"),
+    (lambda t: t.iloc[:0], "found none"),
+])
+def test_bad_manifests_are_refused(cohort_folder, change, message):
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(manifest(cohort_folder, change))
+    assert message in str(caught.value)
+
+
+def test_all_problems_are_reported_at_once(cohort_folder):
+    def change(table):
+        return put(1, "T2w", "gone.nii.gz")(put(0, "T1w", "gone.nii.gz")(table))
+
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(manifest(cohort_folder, change))
+    assert len(caught.value.problems) == 2
+
+
+def replace_image(folder, name, array_of=lambda a: a, origin=None):
+    image = sitk.ReadImage(str(folder / name))
+    changed = sitk.GetImageFromArray(array_of(sitk.GetArrayFromImage(image)))
+    changed.CopyInformation(image)
+    if origin:
+        changed.SetOrigin(origin)
+    write_image(changed, folder / name)
+
+
+@pytest.mark.parametrize(("name", "change", "origin", "message"), [
+    ("b_gtv.nii.gz", np.zeros_like, None, "empty mask"),
+    ("b_gtv.nii.gz", lambda a: a, (900.0, 0.0, 0.0), "outside the T2w volume"),
+    ("b_T1w.nii.gz", lambda a: a, (900.0, 0.0, 0.0), "do not overlap in space"),
+    ("b_T1w.nii.gz", np.zeros_like, None, "found the constant 0"),
+])
+def test_bad_contents_are_refused(cohort_folder, name, change, origin, message):
+    replace_image(cohort_folder, name, change, origin)
+    with pytest.raises(ManifestError) as caught:
+        check_images(read_manifest(manifest(cohort_folder)))
+    assert message in str(caught.value)
+    assert "row 3 (b)" in str(caught.value)
+
+
+def test_paths_may_leave_the_folder_when_allowed(cohort_folder):
+    inner = cohort_folder / "inner"
+    inner.mkdir()
+    path = manifest(cohort_folder, lambda t: t.assign(
+        **{c: "../" + t[c] for c in ("T1w", "T2w", "gtv")}
+    ))
+    path = path.rename(inner / "m.csv")
+    with pytest.raises(ManifestError, match="leaves"):
+        read_manifest(path)
+    check_images(read_manifest(path, allow_outside=True))
+
+
+def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
+    from pgmif_core.preprocessing import preprocess_patient
+    from pgmif_core.slices import read_patient
+
+    drawn = sitk.Resample(phantom.gtv, phantom.T1w, sitk.DisplacementFieldTransform(
+        sitk.Image(phantom.displacement)), sitk.sitkNearestNeighbor)
+    write_image(drawn, cohort_folder / "b_gtv.nii.gz")
+    cohort = read_manifest(manifest(cohort_folder, lambda t: t.assign(gtv_space=["", "T1w"])))
+    check_images(cohort)
+    for subject in "ab":
+        preprocess_patient(cohort, cohort_folder / "s", Parameters(), cohort_folder, subject)
+    a, b = (np.asarray(read_patient(cohort_folder / "s", s).gtv) for s in "ab")
+    dice = 2 * (a & b).sum() / (a.sum() + b.sum())
+    assert dice > 0.6  # voxels of 7 mm: the same tumour, drawn on the other sequence
+
+
+def test_the_embedded_manifest(root):
+    cohort = read_manifest(root / "data_manifest.csv")
+    assert cohort.is_phantom
+    assert (cohort.name, cohort.label) == ("phantom", "synthetic phantom cohort")
+    assert len(cohort.subjects("train")) == 70
+    assert len(cohort.subjects("test")) == 10
+
+
+def test_quick_yaml_lists_every_default(root):
+    values = yaml.safe_load((root / "params" / "quick.yaml").read_text())
+    assert values == Parameters().model_dump()
+
+
+@pytest.mark.parametrize("profile", ["quick", "smoke", "paper"])
+def test_profiles_are_valid(root, profile):
+    assert read_parameters(root / "params" / f"{profile}.yaml").profile == profile
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"epsilonn": 0.1}, "did you mean 'epsilon'"),
+    ({"epsilon": "1e-3"}, "write 1.0e-3"),
+    ({"epsilon": "small"}, "found 'small' (str)"),
+    ({"epsilon": 0}, "greater than 0"),
+    ({"iterations": 1.5}, "iterations"),
+    ({"points": 1}, "points"),
+    ({"method": "densefuse"}, "'pgmif'"),
+    ({"gradient_weights": 3}, "gradient_weights"),
+])
+def test_bad_parameters_are_refused(values, message):
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(values)
+    assert message in str(caught.value)
+
+
+def test_whole_numbers_serve_as_floats_only_there():
+    assert check_parameters({"epsilon": 1}).epsilon == 1.0
+    assert check_parameters({"gradient_weights": [1, 8]}).gradient_weights == [1.0, 8.0]
+
+
+def test_notebook_namespace_is_searched_for_unknown_names():
+    import math
+
+    namespace = {"epsilon": 0.1, "math": math, "_private": 3, "In": [], "print": print}
+    assert notebook_parameters(namespace).epsilon == 0.1
+    with pytest.raises(ParameterError, match="did you mean 'iterations'"):
+        notebook_parameters({**namespace, "iteration": 3})
+
+
+def test_unknown_profile_and_root(root, tmp_path):
+    with pytest.raises(ParameterError, match="known profiles: paper, quick, smoke"):
+        read_parameters(root / "params" / "fast.yaml")
+    with pytest.raises(FileNotFoundError, match="inside a clone"):
+        find_root(tmp_path)
+    assert find_root(root / "notebooks") == root

@@ -1,0 +1,135 @@
+"""The rules of the house: layers, file lengths, notebooks, the two lists of dependencies."""
+
+import ast
+import json
+import re
+import tomllib
+
+import pytest
+
+LAYERS = [
+    "gradients", "losses", "networks", "metrics", "regions", "statistics", "phantom", "images",
+    "cohort", "registration", "slices", "methods", "training", "parameters", "preprocessing",
+    "evaluation", "figures", "architecture", "claims", "steps", "fusion", "pipeline",
+]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pgmif_core."):
+            yield node.module.split(".")[1]
+
+
+def test_each_module_imports_only_modules_above_it(root):
+    for path in (root / "pgmif_core").rglob("*.py"):
+        name = path.relative_to(root / "pgmif_core").parts[0].removesuffix(".py")
+        if name == "__init__":
+            continue
+        own = LAYERS.index(name)
+        for other in set(imports(path)) - {name}:
+            assert LAYERS.index(other) < own, f"{path.name} imports {other}, which stands below it"
+
+
+def test_files_stay_short(root):
+    for folder in ("pgmif_core", "benchmarks"):
+        for path in (root / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_functions_stay_short(root):
+    for path in (root / "pgmif_core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[0]
+                has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+                start = first.end_lineno if has_docstring else node.lineno
+                assert node.end_lineno - start <= 60, f"{path.name}: {node.name}"
+
+
+def notebooks(root):
+    return sorted((root / "notebooks").glob("*.ipynb"))
+
+
+def test_notebooks_are_stripped_thin_and_complete(root):
+    found = notebooks(root)
+    assert len(found) >= 7
+    for path in found:
+        notebook = json.loads(path.read_text())
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3", path
+        code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+        assert not any(c["outputs"] or c["execution_count"] for c in code), f"{path} has outputs"
+        assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
+        assert "notebook_parameters(globals())" in "".join(code[1]["source"])
+        text = "".join(c2 for c in notebook["cells"] for c2 in c["source"])
+        assert all(word in text for word in ("**Purpose.**", "**Expected.**", "**What to notice.**"))
+        for cell in code:
+            tree = ast.parse("".join(cell["source"]))
+            assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in ast.walk(tree))
+            assert len(cell["source"]) <= 40
+
+
+def test_notebook_defaults_are_the_quick_profile(root):
+    from pgmif_core.parameters import Parameters
+
+    defaults = Parameters().model_dump()
+    for path in notebooks(root):
+        cells = json.loads(path.read_text())["cells"]
+        cell = next(c for c in cells if "parameters" in c["metadata"].get("tags", []))
+        for node in ast.parse("".join(cell["source"])).body:
+            name, value = node.targets[0].id, ast.literal_eval(node.value)
+            assert defaults[name] == value, f"{path.name}: {name}"
+
+
+def normal(name):
+    return re.split(r"[<>=!~\[ ;]", name.strip())[0].lower().replace("_", "-")
+
+
+def test_lock_and_conda_twin_cover_the_dependencies(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = {normal(d) for d in project["dependencies"] + project["optional-dependencies"]["test"]}
+    lines = (root / "requirements.lock").read_text().splitlines()
+    pins = dict(
+        re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line).groups()
+        for line in lines if line and not line.startswith("#")
+    )
+    pins = {normal(k): v for k, v in pins.items()}
+    assert wanted <= pins.keys()
+    assert pins["torch"] == "2.13.0"
+    import yaml
+
+    twin = yaml.safe_load((root / "environment.yml").read_text())["dependencies"]
+    conda = {normal(d): d.split("=")[-1] for d in twin if isinstance(d, str)}
+    conda |= {normal(d): d.split("==")[-1] for g in twin if isinstance(g, dict) for d in g["pip"]}
+    alias = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+    conda = {alias.get(k, k): v for k, v in conda.items()}
+    for name in wanted:
+        assert conda.get(name) == pins[name], f"environment.yml and requirements.lock differ: {name}"
+
+
+@pytest.mark.parametrize("word", ["/root/", "/home/", "/work/", "/tmp/"])
+def test_no_absolute_paths(root, word):
+    for folder, pattern in (("pgmif_core", "*.py"), ("notebooks", "*.ipynb"), ("params", "*.yaml"),
+                            ("benchmarks", "*.py")):
+        for path in (root / folder).rglob(pattern):
+            assert word not in path.read_text(), path
+
+
+def test_docstrings_of_public_functions(root):
+    for path in (root / "pgmif_core").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if node.name == "main":
+                    continue
+                assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_doctests():
+    import doctest
+
+    import pgmif_core.gradients
+    import pgmif_core.phantom.tissues
+
+    for module in (pgmif_core.gradients, pgmif_core.phantom.tissues):
+        results = doctest.testmod(module)
+        assert results.attempted
+        assert not results.failed

@@ -1,0 +1,122 @@
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from pgmif_core.phantom import FULL_SIZE, PhantomSize, make_phantom
+from pgmif_core.phantom.acquisition import displaced_points, voxel_points
+from pgmif_core.phantom.anatomy import ellipsoid, label_grid, paint_head, smooth_noise
+from pgmif_core.phantom.tissues import (
+    SEQUENCES,
+    spin_echo_signal,
+    tissue_labels,
+    tissue_signals,
+    tissue_table,
+)
+
+TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
+
+
+def test_every_tissue_number_has_a_source():
+    table = tissue_table()
+    assert len(table) >= 14
+    assert (table[["t1_t2_source", "proton_density_source"]].map(len) > 5).to_numpy().all()
+    assert (table["t2_ms"] <= table["t1_ms"]).all()
+
+
+def test_spin_echo_signal_at_the_papers_sequences():
+    assert (SEQUENCES["T1w"].repetition_time_ms, SEQUENCES["T1w"].echo_time_ms) == (620, 9.8)
+    assert (SEQUENCES["T2w"].repetition_time_ms, SEQUENCES["T2w"].echo_time_ms) == (2500, 74)
+    expected = 0.8 * (1 - np.exp(-620 / 1000)) * np.exp(-9.8 / 50)
+    assert spin_echo_signal(0.8, 1000, 50, SEQUENCES["T1w"]) == pytest.approx(expected)
+
+
+def test_contrasts_a_radiologist_expects():
+    label = tissue_labels()
+    t1w, t2w = (tissue_signals(SEQUENCES[s]) for s in ("T1w", "T2w"))
+    assert t1w[label["fat"]] == t1w.max()
+    assert t2w[label["csf"]] == t2w.max()
+    assert t1w[label["csf"]] < t1w[label["grey_matter"]] < t1w[label["white_matter"]]
+    assert t2w[label["tumour"]] > 2 * t2w[label["muscle"]]
+    assert t1w[label["tumour"]] < t1w[label["fat"]]
+    for dark in ("air", "cortical_bone", "flow_void"):
+        assert t1w[label[dark]] < 0.01
+        assert t2w[label[dark]] < 0.01
+
+
+def test_the_same_seed_gives_the_same_patient(phantom):
+    again = make_phantom(20240071, TINY)
+    for a, b in zip(phantom[:4], again[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    other = make_phantom(20240072, TINY)
+    assert not np.array_equal(sitk.GetArrayFromImage(phantom.T2w), sitk.GetArrayFromImage(other.T2w))
+
+
+def test_sequences_have_grids_of_their_own(phantom):
+    assert phantom.T1w.GetSize() != phantom.T2w.GetSize()
+    assert phantom.T1w.GetSpacing() != phantom.T2w.GetSpacing()
+    assert phantom.gtv.GetSize() == phantom.T2w.GetSize()
+    assert sitk.GetArrayFromImage(phantom.gtv).any()
+    assert phantom.T2w.GetSize()[0] != phantom.T2w.GetSize()[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_motion_is_within_its_bounds(seed):
+    phantom = make_phantom(seed, PhantomSize(6, 8.0, 4.0))
+    assert phantom.motion.shift_mm <= 5
+    assert phantom.motion.rotation_deg <= 3
+    assert 0.5 < phantom.motion.deformation_rms_mm < 1.7
+    points = voxel_points(phantom.T2w)
+    moved = np.linalg.norm(displaced_points(points, phantom.displacement) - points, axis=0)
+    # shift + rotation at the far corner + deformation
+    assert moved.max() <= 5 + np.deg2rad(3) * 170 + 3
+
+
+def test_displacement_file_and_sampling_agree(phantom, tmp_path):
+    from pgmif_core.images import read_displacement, write_displacement
+
+    field = read_displacement(write_displacement(phantom.displacement, tmp_path / "x.nii.gz"))
+    transform = sitk.DisplacementFieldTransform(field)
+    point = np.array([12.0, -20.0, 5.0])
+    ours = displaced_points(point.reshape(3, 1), phantom.displacement).ravel()
+    assert np.allclose(transform.TransformPoint(point.tolist()), ours, atol=1e-3)
+
+
+def test_tumour_starts_in_the_fossa_and_grows_with_stage():
+    sizes = {}
+    for seed in range(14):
+        phantom = make_phantom(seed, PhantomSize(10, 5.0, 3.0))
+        mask = sitk.GetArrayFromImage(phantom.gtv) > 0
+        points = voxel_points(phantom.gtv)[:, mask]
+        assert mask.any()
+        assert np.linalg.norm(points.mean(axis=1) - [phantom.tumour.side * 9, 2, 0]) < 14
+        sizes.setdefault(phantom.tumour.stage, []).append(mask.sum())
+    means = pd.Series({k: np.mean(v) for k, v in sizes.items()}).sort_index()
+    assert means.is_monotonic_increasing
+    assert len(means) >= 3
+
+
+def test_anatomy_is_complete_and_varies():
+    grid = label_grid(60)
+    first, _ = paint_head(np.random.default_rng(0), grid)
+    second, _ = paint_head(np.random.default_rng(1), grid)
+    present = set(np.unique(first))
+    names = {n for n, k in tissue_labels().items() if k in present}
+    assert set(tissue_labels()) - names <= {"tumour", "necrosis"}
+    assert 0.02 < (first != second).mean() < 0.6
+
+
+def test_smooth_noise_has_unit_spread_and_is_smooth():
+    noise = smooth_noise(np.random.default_rng(0), (60, 50, 40), 6)
+    assert noise.std() == pytest.approx(1, abs=0.35)
+    assert np.abs(np.diff(noise, axis=0)).mean() < 0.3
+
+
+def test_only_three_shapes_of_ellipsoid():
+    zyx = [np.zeros(1)] * 3
+    with pytest.raises(ValueError, match="power must be"):
+        ellipsoid(zyx, np.zeros(3), np.ones(3), 4)
+
+
+def test_paper_size_has_as_many_slices_as_the_paper():
+    assert FULL_SIZE.slices == 44  # 3,051 / 70 rounded

@@ -1,0 +1,172 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.torch import load_file
+
+from pgmif_core.slices import PatientSlices, TrainingSlices, write_patient
+from pgmif_core.training import Trainer, TrainingSettings, train
+
+SETTINGS = TrainingSettings(channels=4, iterations=6, batch_size=2, crop=32, checkpoint_every=2)
+
+
+@pytest.fixture
+def store(tmp_path):
+    rng = np.random.default_rng(0)
+    sources = np.cumsum(rng.random((4, 3, 48, 48), np.float32), axis=-1)
+    sources /= sources.max()
+    mask = np.zeros((4, 48, 48), bool)
+    grid = sitk.Image([48, 48, 4], sitk.sitkFloat32)
+    for name, count in (("two", 2), ("three", 3)):
+        patient = PatientSlices(name, sources[:, :count], mask, mask, grid)
+        write_patient(tmp_path / "store", patient, {})
+    return tmp_path / "store"
+
+
+def run(store, folder, settings=SETTINGS, **kwargs):
+    name = "three" if settings.modalities == 3 else "two"
+    slices = TrainingSlices(store, [name], settings.crop, settings.seed)
+    return train(settings, slices, folder, say=lambda _: None, **kwargs)
+
+
+def same_weights(first, second):
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("method", ["pgmif", "gmmci", "dlmwl"])
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_every_method_trains_on_two_and_three_modalities(store, tmp_path, method, modalities):
+    weights = (1.0, 8.0, 1.0)[:modalities]
+    settings = TrainingSettings(method, modalities, 4, gradient_weights=weights, iterations=2,
+                                batch_size=2, crop=32)
+    path = run(store, tmp_path / "out", settings)
+    rows = (tmp_path / "out" / "history.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert path.exists()
+
+
+def test_the_content_term_falls(store, tmp_path):
+    settings = TrainingSettings(channels=4, iterations=60, batch_size=4, crop=32, adversarial=False,
+                                learning_rate=2e-3)
+    run(store, tmp_path / "out", settings)
+    history = np.genfromtxt(tmp_path / "out" / "history.csv", delimiter=",", names=True)
+    assert history["content"][-10:].mean() < history["content"][:10].mean() - 0.05
+    assert (history["adversarial"] == 0).all()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(store, tmp_path):
+    from dataclasses import replace
+
+    a, b = run(store, tmp_path / "a"), run(store, tmp_path / "b")
+    assert same_weights(a, b)
+    assert not same_weights(a, run(store, tmp_path / "c", replace(SETTINGS, seed=1)))
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(store, tmp_path):
+    whole = run(store, tmp_path / "whole")
+
+    def stop(iteration, generator):
+        if iteration == 4:
+            raise Killed  # after the checkpoint of iteration 2, before that of 4
+
+    with pytest.raises(Killed):
+        run(store, tmp_path / "cut", watch=stop)
+    said = []
+    slices = TrainingSlices(store, ["two"], 32, 0)
+    resumed = train(SETTINGS, slices, tmp_path / "cut", say=said.append)
+    assert "resuming at iteration 2 of 6" in said
+    assert same_weights(whole, resumed)
+    histories = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "cut")]
+    assert histories[0] == histories[1]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from pgmif_core.slices import TrainingSlices
+from pgmif_core.training import TrainingSettings, train
+torch.set_num_threads(1)
+store, folder = map(Path, sys.argv[1:3])
+settings = TrainingSettings(channels=4, iterations=60, batch_size=2, crop=32, checkpoint_every=5)
+train(settings, TrainingSlices(store, ["two"], 32, 0), folder)
+"""
+
+
+def test_a_killed_process_resumes_to_identical_weights(store, tmp_path):
+    def command(name):
+        return [sys.executable, "-c", SCRIPT, str(store), str(tmp_path / name)]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), check=True, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command("cut"), env=environment, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "cut" / "checkpoint.pt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert not (tmp_path / "cut" / "weights.safetensors").exists()
+    again = subprocess.run(command("cut"), check=True, env=environment, capture_output=True, text=True)
+    assert "resuming at iteration" in again.stdout
+    both = [tmp_path / n / "weights.safetensors" for n in ("whole", "cut")]
+    assert same_weights(*both)
+
+
+def test_other_settings_start_over(store, tmp_path):
+    from dataclasses import replace
+
+    run(store, tmp_path / "x")
+    said = []
+    changed = replace(SETTINGS, epsilon=0.5)
+    train(changed, TrainingSlices(store, ["two"], 32, 0), tmp_path / "x", say=said.append)
+    assert any("starting over" in line for line in said)
+    assert same_weights(tmp_path / "x" / "weights.safetensors", run(store, tmp_path / "y", changed))
+
+
+def test_weights_describe_themselves(store, tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(run(store, tmp_path / "x"), framework="pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["generator"]) == {"modalities": 2, "channels": 4, "start": "mean"}
+    assert json.loads(metadata["training"])["epsilon"] == 0.01
+
+
+def test_both_sources_and_all_discriminators_learn(store):
+    trainer = Trainer(SETTINGS)
+    before = [p.clone() for p in trainer.discriminators.module.parameters()]
+    torch.nn.init.normal_(trainer.generator.module.decoder.image.weight, std=0.05)
+    batch = torch.from_numpy(TrainingSlices(store, ["two"], 32, 0).batch(0, 2))
+    trainer.step(batch)
+    after = list(trainer.discriminators.module.parameters())
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    for encoder in trainer.generator.module.encoders:
+        assert all(p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+def test_a_checkpoint_is_never_unpickled(store, tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(Exception, match=r"weights_only|Weights only|Unsupported|magic"):
+        run(store, folder)
+    assert not (tmp_path / "owned").exists()
