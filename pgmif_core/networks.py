@@ -5,6 +5,8 @@ batch normalisation and ReLU (Methods, "Model architecture"). Channel numbers, t
 and the start are decisions of this package.
 """
 
+import itertools
+
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Float
@@ -101,7 +103,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         sizes = (1, channels, 2 * channels, 4 * channels)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(sizes):
             layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
 

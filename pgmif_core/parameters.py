@@ -54,8 +54,8 @@ class Parameters(BaseModel):
         [1.0, 8.0], description="Eq. 2 weight of each modality, in manifest order"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
-    gradient_scale: Positive = Field(0.3, description="PGMIF: weight of the gradient term : GAN 1")
-    maximum_scale: Positive = Field(2.7, description="GMMCI: weight of Eq. 4 : GAN 1")
+    gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
+    maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Count = Field(16, description="base channels of the generator")

@@ -12,8 +12,8 @@ def head_mask(sources: NDArray, fill: bool = False) -> NDArray:
     """Tissue with signal in at least one source: boolean (slices, h, w) from (m, slices, h, w).
 
     Each source is cut at 0.4 × its Otsu threshold, the union closed by one pixel, and its largest
-    connected part kept. Air and cortical bone stay outside unless `fill=True`, which closes cavities slice by slice
-    (the mask for registration, where dark structures also carry information).
+    connected part kept. Air and cortical bone stay outside unless `fill=True`, which closes
+    cavities slice by slice (for registration, where dark structures also carry information).
     """
     signal = np.zeros(sources.shape[1:], dtype=bool)
     for source in sources:

@@ -91,7 +91,7 @@ def _shrink(image: sitk.Image, factor: int) -> sitk.Image:
     """Coarser in-plane, and through-plane only as far as voxels stay near cubic."""
     spacing = image.GetSpacing()
     target = factor * min(spacing)
-    factors = [max(1, int(round(target / s))) for s in spacing]
+    factors = [max(1, round(target / s)) for s in spacing]
     # bins are averaged: sitk.Shrink picks one voxel and is half a voxel off for even factors
     return sitk.BinShrink(image, factors)
 

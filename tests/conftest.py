@@ -13,7 +13,7 @@ with install_import_hook(
     ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
     "beartype.beartype",
 ):
-    import pgmif_core.methods
+    pass
 
 from pgmif_core.phantom import Phantom, PhantomSize, make_phantom
 

@@ -60,8 +60,8 @@ def true_displacement(
 ) -> tuple[sitk.Image, Motion]:
     """The known misalignment: a vector image D with (T2w point) = p + D(p) for T1w points p.
 
-    Rigid, up to 5 mm and 3°, plus a smooth deformation of about 1 mm RMS length, at most 3 mm, largest in
-    the jaw and soft tissue, a quarter of that in the skull. On a 6 mm lattice around the image.
+    Rigid, up to 5 mm and 3°, plus a smooth deformation of about 1 mm RMS length, at most 3 mm, largest
+    in the jaw and soft tissue, a quarter of that in the skull. On a 6 mm lattice around the image.
     """
     corners = voxel_points(around).reshape(3, -1)
     low, high = corners.min(axis=1) - 12, corners.max(axis=1) + 12

@@ -79,11 +79,15 @@ def _warped_axes(rng: np.random.Generator, grid: Grid) -> list[NDArray]:
     return warped
 
 
-def _box(grid: Grid, centre: NDArray, reach: NDArray) -> tuple[slice, ...]:
-    """Index box around a structure, with room for scale and warp."""
-    margin = 5.5 + 0.08 * np.abs(centre)
-    lows = (centre - reach - margin - grid.origin_mm) / STEP_MM
-    highs = (centre + reach + margin - grid.origin_mm) / STEP_MM
+def _box(
+    grid: Grid, zyx: list[NDArray], centre: NDArray, reach: NDArray
+) -> tuple[slice, ...]:
+    """Index box that holds a structure after the warp, which hardly changes across it."""
+    place = (centre - grid.origin_mm) / STEP_MM
+    near = tuple(int(np.clip(round(i), 0, n - 1)) for i, n in zip(place, grid.shape, strict=True))
+    bent = np.array([u[near] for u in zyx]) - (grid.origin_mm + np.array(near) * STEP_MM)
+    margin = 3.0 + 0.22 * reach.max() + 0.05 * np.abs(centre)
+    lows, highs = ((place - (bent + side * (reach + margin)) / STEP_MM) for side in (1, -1))
     return tuple(
         slice(int(np.clip(low, 0, n)), int(np.clip(high + 1, 0, n)))
         for low, high, n in zip(lows, highs, grid.shape, strict=True)
@@ -94,18 +98,18 @@ def ellipsoid(
     zyx: list[NDArray], centre: NDArray, axes: NDArray, power: float, tilt_deg: float = 0
 ) -> NDArray:
     """Superellipsoid Σ |u_i / axis_i|^power, < 1 inside; tilted about the left-right axis."""
-    z, y, x = (u - c for u, c in zip(zyx, centre, strict=True))
+    z, y, x = (u - np.float32(c) for u, c in zip(zyx, centre, strict=True))
     if tilt_deg:
-        cosine, sine = np.cos(np.deg2rad(tilt_deg)), np.sin(np.deg2rad(tilt_deg))
+        cosine, sine = (np.float32(f(np.deg2rad(tilt_deg))) for f in (np.cos, np.sin))
         z, y = cosine * z - sine * y, sine * z + cosine * y
-    parts = [np.abs(u / np.float32(a)) for u, a in zip((z, y, x), axes, strict=True)]
+    parts = [u * np.float32(1 / a) for u, a in zip((z, y, x), axes, strict=True)]
     # pow() on millions of voxels costs more than all else here: three exponents serve every shape
     if power == 2:
         return sum(p * p for p in parts)
     if power == 2.5:
-        return sum(p * p * np.sqrt(p) for p in parts)
+        return sum(p * p * np.sqrt(np.abs(p)) for p in parts)
     if power == 3:
-        return sum(p * p * p for p in parts)
+        return sum(p * p * np.abs(p) for p in parts)
     raise ValueError(f"power must be 2, 2.5 or 3, found {power}")
 
 
@@ -158,7 +162,8 @@ def paint_head(rng: np.random.Generator, grid: Grid) -> tuple[NDArray[np.uint8],
             vary = 1 + rng.normal(0, 0.05, 3)
             centre = np.array([row.z, row.y, side * row.x]) + rng.normal(0, 0.5, 3)
             axes = np.array([row.c, row.b, row.a]) * vary
-            box = _box(grid, centre, np.full(3, axes.max()) if row.tilt_deg else axes)
+            reach = np.full(3, axes.max()) if row.tilt_deg else axes
+            box = _box(grid, zyx, centre, reach)
             part = [u[box] for u in zyx]
             if part[0].size == 0:
                 continue
