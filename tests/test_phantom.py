@@ -66,8 +66,8 @@ def test_motion_is_within_its_bounds(seed):
     assert phantom.motion.shift_mm <= 5
     assert phantom.motion.rotation_deg <= 3
     assert 0.5 < phantom.motion.deformation_rms_mm < 1.7
-    points = voxel_points(phantom.T2w)
-    moved = np.linalg.norm(displaced_points(points, phantom.displacement) - points, axis=0)
+    points = voxel_points(phantom.T1w)
+    moved = np.linalg.norm(displaced_points(phantom.T1w, phantom.displacement) - points, axis=0)
     # shift + rotation at the far corner + deformation
     assert moved.max() <= 5 + np.deg2rad(3) * 170 + 3
 
@@ -77,9 +77,9 @@ def test_displacement_file_and_sampling_agree(phantom, tmp_path):
 
     field = read_displacement(write_displacement(phantom.displacement, tmp_path / "x.nii.gz"))
     transform = sitk.DisplacementFieldTransform(field)
-    point = np.array([12.0, -20.0, 5.0])
-    ours = displaced_points(point.reshape(3, 1), phantom.displacement).ravel()
-    assert np.allclose(transform.TransformPoint(point.tolist()), ours, atol=1e-3)
+    ours = displaced_points(phantom.T1w, phantom.displacement)[:, 3, 20, 30]
+    point = phantom.T1w.TransformIndexToPhysicalPoint((30, 20, 3))
+    assert np.allclose(transform.TransformPoint(point), ours, atol=1e-3)
 
 
 def test_tumour_starts_in_the_fossa_and_grows_with_stage():

@@ -103,16 +103,10 @@ def _slice_profile(volume: NDArray, thickness_mm: float) -> NDArray:
     return ndimage.correlate1d(volume, weights / weights.sum(), axis=0, mode="nearest")
 
 
-def displaced_points(points: NDArray, displacement: sitk.Image) -> NDArray:
-    """p + D(p) for points (3, …) in mm, D by linear interpolation on its lattice."""
-    lattice = sitk.GetArrayViewFromImage(displacement)
-    origin, spacing = np.array(displacement.GetOrigin()), np.array(displacement.GetSpacing())
-    shape = (3, *[1] * (points.ndim - 1))
-    index = ((points - origin.reshape(shape)) / spacing.reshape(shape))[::-1]
-    moved = [
-        ndimage.map_coordinates(lattice[..., k], index, order=1, mode="nearest") for k in range(3)
-    ]
-    return points + np.stack(moved)
+def displaced_points(image: sitk.Image, displacement: sitk.Image) -> NDArray:
+    """p + D(p) for every voxel centre p of an image, (3, z, y, x) in mm; D interpolated linearly."""
+    shift = sitk.Resample(displacement, image, sitk.Transform(), sitk.sitkLinear)
+    return voxel_points(image) + np.moveaxis(sitk.GetArrayViewFromImage(shift), -1, 0)
 
 
 def signal_map(
@@ -155,7 +149,7 @@ def acquire(
     for axis, width in ((1, spacing[1]), (2, spacing[0])):
         blurred = ndimage.gaussian_filter1d(blurred, 0.4 * width / STEP_MM, axis=axis)
     points = voxel_points(image)
-    anatomy = points if displacement is None else displaced_points(points, displacement)
+    anatomy = points if displacement is None else displaced_points(image, displacement)
     clean = _sample(blurred, grid, anatomy) * coil_bias(rng, points)
     real = clean + rng.normal(0, noise_sd, clean.shape)
     measured = np.hypot(real, rng.normal(0, noise_sd, clean.shape))

@@ -31,6 +31,20 @@ class Tumour(NamedTuple):
     necrotic: bool
 
 
+def _around(
+    seed: NDArray, shape: tuple[int, ...], zyx: list[NDArray], reach_mm: float = 48.0
+) -> tuple[slice, ...]:
+    """Index box around the seed, wide enough for the largest tumour."""
+    others = ((1, 2), (0, 2), (0, 1))
+    middle = [
+        int(np.argmin(np.abs(u.mean(axis=axes) - c)))
+        for u, c, axes in zip(zyx, seed, others, strict=True)
+    ]
+    reach = int(reach_mm / STEP_MM)
+    return tuple(slice(max(0, m - reach), min(n, m + reach))
+                 for m, n in zip(middle, shape, strict=True))
+
+
 def grow_tumour(
     rng: np.random.Generator, labels: NDArray[np.uint8], zyx: list[NDArray]
 ) -> tuple[NDArray[np.uint8], Tumour]:
@@ -47,21 +61,19 @@ def grow_tumour(
     # large tumours cross the midline along the posterior wall and the roof
     centre = seed - np.array([0, 1.5, side * (0.25 * radius)]) + rng.normal(0, 1.0, 3)
     axes = radius * np.array([1.05, 0.8, 1.15]) * rng.uniform(0.9, 1.1, 3)
-    distance = np.sqrt(ellipsoid(zyx, centre, axes, 2.0))
-    rough = smooth_noise(rng, labels.shape, 7 / STEP_MM)
-    fine = smooth_noise(rng, labels.shape, 3 / STEP_MM)
-    reach = distance + 0.14 * rough + 0.06 * fine
-    allowed = np.isin(labels, [label[t] for t in INVADES[stage]])
-    # outer air is "air" too: only the airway near the seed may be filled
-    grown = (reach < 1) & allowed
-    parts, _ = ndimage.label(grown)
-    sizes = np.bincount(parts.ravel())
+    box = _around(seed, labels.shape, zyx)
+    part = labels[box]
+    distance = np.sqrt(ellipsoid([u[box] for u in zyx], centre, axes, 2.0))
+    rough = smooth_noise(rng, part.shape, 7 / STEP_MM)
+    fine = smooth_noise(rng, part.shape, 3 / STEP_MM)
+    allowed = np.isin(part, [label[t] for t in INVADES[stage]])
+    pieces, _ = ndimage.label((distance + 0.14 * rough + 0.06 * fine < 1) & allowed)
+    sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    grown = ndimage.binary_fill_holes(parts == sizes.argmax())
+    grown = ndimage.binary_fill_holes(pieces == sizes.argmax())
     painted = labels.copy()
-    painted[grown] = label["tumour"]
+    painted[box][grown] = label["tumour"]
     necrotic = bool(rng.random() < NECROSIS_CHANCE[stage])
     if necrotic:
-        core = grown & (distance + 0.25 * rough < 0.45)
-        painted[core] = label["necrosis"]
+        painted[box][grown & (distance + 0.25 * rough < 0.45)] = label["necrosis"]
     return painted, Tumour(stage, side, necrotic)
