@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import matplotlib as mpl
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
-from pgmif_core.figures import PAGE_INCHES, STYLE
+from pgmif_core.figures import PAGE_INCHES, in_style
 from pgmif_core.networks import Generator, PatchDiscriminator
 
 
@@ -78,6 +77,7 @@ def _size(row: pd.Series) -> str:
     return f"{row['height']}×{row['width']}×{row['channels']}"
 
 
+@in_style
 def architecture_figure(
     generator: Generator, modalities: tuple[str, ...], content: str, title: str, size: int = 192
 ) -> Figure:
@@ -87,8 +87,7 @@ def architecture_figure(
     decoder = table[table["name"].str.startswith("decoder.")]
     judge = table[table["network"] == "discriminator"]
     count = len(modalities)
-    with mpl.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(PAGE_INCHES, 1.05 * count + 1.15), layout="constrained")
+    figure, ax = plt.subplots(figsize=(PAGE_INCHES, 1.05 * count + 1.15), layout="constrained")
     ax.set_xlim(-0.85, 16.3)
     ax.set_ylim(-1.15, 1.6 * count - 0.1)
     ax.axis("off")

@@ -24,12 +24,15 @@ STYLE = {
 }
 
 
+# decorates every function that draws: text, lines and images take their style when they are made
+in_style = mpl.rc_context(STYLE)
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid):
-    """Figure and 2-D array of axes in the package's style; sizes in inches."""
-    with mpl.rc_context(STYLE):
-        return plt.subplots(
-            rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **grid
-        )
+    """Figure and 2-D array of axes; sizes in inches."""
+    return plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **grid
+    )
 
 
 def name_cohort(figure: Figure, label: str, note: str = "") -> None:
@@ -37,21 +40,22 @@ def name_cohort(figure: Figure, label: str, note: str = "") -> None:
     figure.supxlabel(f"{label}{': ' + note if note else ''}", fontsize=7, color="#444444")
 
 
+@in_style
 def save_figure(
     figure: Figure, folder: Path, name: str, data: pd.DataFrame | None = None, dpi: int = 200
 ) -> Path:
     """Save <name>.png, <name>.pdf (vector) and, of plotted numbers, <name>.csv; returns the PNG."""
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(STYLE):
-        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {})):
-            temporary = folder / f".{name}{suffix}"
-            figure.savefig(temporary, dpi=dpi, metadata=metadata)
-            temporary.replace(folder / f"{name}{suffix}")
+    for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {})):
+        temporary = folder / f".{name}{suffix}"
+        figure.savefig(temporary, dpi=dpi, metadata=metadata)
+        temporary.replace(folder / f"{name}{suffix}")
     if data is not None:
         data.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     return folder / f"{name}.png"
 
 
+@in_style
 def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     """The claims as a table: printed, here, verdict (in words as well as colour)."""
     colours = {"holds": "#009E73", "not reproduced": "#D55E00", "cannot be tested": "#666666"}
@@ -74,6 +78,7 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
+@in_style
 def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str, label: str) -> Figure:
     """Loss terms per iteration (thin) with their running mean, and validation patients' scores."""
     figure, axes = new_figure(PAGE_INCHES, 2.4, 1, 3)
@@ -108,6 +113,7 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
     return figure
 
 
+@in_style
 def boxplots(
     table: pd.DataFrame, values: Sequence[str], published: Sequence[pd.DataFrame],
     ylabels: Sequence[str], label: str, points: bool = True, no_change: bool = False,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort
-from pgmif_core.figures import PAGE_INCHES, name_cohort, new_figure
+from pgmif_core.figures import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images import read_image, resample
 from pgmif_core.methods import METHODS
 from pgmif_core.slices import PatientSlices, slice_grid
@@ -36,6 +36,7 @@ def largest_slice(patient: PatientSlices) -> int:
     return int(np.argmax(patient.gtv.sum(axis=(1, 2))))
 
 
+@in_style
 def contact_sheet(
     patients: Sequence[PatientSlices], modalities: Sequence[str], label: str
 ) -> Figure:
@@ -58,6 +59,7 @@ def contact_sheet(
     return figure
 
 
+@in_style
 def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
     """Raw volumes as acquired: T2w at its largest tumour slice, and each modality at that place."""
     columns = min(5, len(subjects))
@@ -92,6 +94,7 @@ def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
     return np.where((rows[:, None] + columns) % 2, first, second)
 
 
+@in_style
 def registration_figure(
     panels: Mapping[str, tuple[NDArray, NDArray, NDArray]], table: pd.DataFrame, label: str
 ) -> Figure:
@@ -139,6 +142,7 @@ def _crop_around(mask: NDArray, margin: int) -> tuple[slice, slice]:
     return limits[0], limits[1]
 
 
+@in_style
 def comparison_figure(
     images: Mapping[str, NDArray], gtv: NDArray, subject: str, label: str
 ) -> Figure:
@@ -158,6 +162,7 @@ def comparison_figure(
     return figure
 
 
+@in_style
 def patients_figure(
     rows: Mapping[str, tuple[Mapping[str, NDArray], NDArray]], label: str
 ) -> Figure:

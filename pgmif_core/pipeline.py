@@ -56,6 +56,8 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
         papermill.execute_notebook(
             str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
             kernel_name="python3", progress_bar=False, cwd=str(root), log_output=False,
+            # the kernel's warning that loopback is not encrypted, once per notebook
+            extra_arguments=["--IPKernelApp.log_level=40"],
         )
     except PapermillExecutionError as error:
         given = " ".join(f"-p {k} {v}" for k, v in values.items() if not isinstance(v, list | dict))

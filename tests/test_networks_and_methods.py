@@ -136,13 +136,16 @@ def test_foreign_and_broken_weights_are_refused(tmp_path):
         load_generator(misfit)
 
 
+# mean, SD and one pixel, torch 2.13.0 on CPU: changes only with the architecture
+GOLDEN = [0.49593, 0.00811, 0.49291]
+
+
 def test_golden_output_of_a_fixed_generator():
     with torch.random.fork_rng():
         torch.manual_seed(7)
         generator = Generator(2, 4, "none").eval()
-        fused = generator(torch.linspace(0, 1, 2 * 16 * 12).reshape(1, 2, 16, 12))
+        with torch.inference_mode():
+            fused = generator(torch.linspace(0, 1, 2 * 16 * 12).reshape(1, 2, 16, 12))
     values = [float(fused.mean()), float(fused.std()), float(fused[0, 0, 5, 7])]
     assert values == pytest.approx(GOLDEN, abs=2e-4)
 
-
-GOLDEN = [0.0, 0.0, 0.0]

@@ -1,0 +1,144 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from pgmif_core.architecture import architecture_figure, layer_table, trace_layers
+from pgmif_core.claims import claims_table
+from pgmif_core.evaluation import summarize_cnr, summarize_sobel
+from pgmif_core.figures import boxplots, save_figure, training_curves
+from pgmif_core.methods import METHODS
+from pgmif_core.networks import Generator
+from pgmif_core.panels import checkerboard, comparison_figure
+
+NAMES = ["t1w", "t2w", "pgmif", "gmmci", "dlmwl", "pwa", "moi", "t2w_blurred", "t2w_sharpened"]
+
+
+def tidy(value, means, n=10, reference=None):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"subject": f"s{k}", "method": m, value: mean + 0.05 * rng.standard_normal()}
+        for m, mean in means.items() for k in range(n)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(reference=reference) if reference else table
+
+
+@pytest.fixture
+def published(root):
+    return pd.read_csv(root / "published" / "results.csv")
+
+
+def claims(published, pgmif=1.2, blurred=1.0, others=0.8, n=10, seconds=0.02):
+    means = dict.fromkeys(NAMES, others) | {"pgmif": pgmif, "t2w_blurred": blurred}
+    cnr = summarize_cnr(tidy("cnr", means, n), published)
+    sobel = pd.concat([
+        summarize_sobel(tidy("q", means, n, r), published, r).assign(reference=r)
+        for r in ("T1w", "T2w")
+    ])
+    return claims_table(cnr, sobel, seconds).set_index("claim")
+
+
+def test_claims_hold_when_pgmif_wins(published):
+    table = claims(published)
+    assert (table["verdict"] == "holds").sum() >= len(table) - 1
+    assert table.loc["PGMIF has the highest median CNR", "paper"] == "1.21"
+
+
+def test_claims_fail_when_it_does_not(published):
+    table = claims(published, pgmif=0.5, seconds=0.3)
+    assert table.loc["PGMIF has the highest median CNR", "verdict"] == "not reproduced"
+    assert table.loc["CNR: PGMIF above T2w", "verdict"] == "not reproduced"
+    assert table.loc["a pair is fused within 0.1 s", "verdict"] == "not reproduced"
+
+
+def test_a_control_that_wins_is_named(published):
+    table = claims(published, blurred=2.0)
+    row = table.loc["PGMIF has the highest median CNR"]
+    assert row["verdict"] == "holds"
+    assert "beaten by the control T2w blurred" in row["why"]
+
+
+def test_too_few_patients_cannot_test_a_p_value(published):
+    table = claims(published, n=2)
+    assert table.loc["CNR: PGMIF above T1w", "verdict"] == "cannot be tested"
+    assert "no P below 0.05" in table.loc["CNR: PGMIF above T1w", "why"]
+
+
+def test_cv_of_mixed_signs_is_not_a_spread(published):
+    table = claims(published, others=-0.8)
+    row = table.loc["PGMIF has the lowest inter-patient CV of CNR"]
+    assert row["verdict"] == "cannot be tested"
+
+
+def test_summary_stands_beside_the_printed_numbers(published):
+    summary = summarize_cnr(tidy("cnr", dict.fromkeys(NAMES, 1.0)), published).set_index("method")
+    assert summary.loc["pgmif", "paper_median"] == 1.208
+    assert summary.loc["t1w", "paper_cv_percent"] == 58.6
+    assert np.isnan(summary.loc["t2w_blurred", "paper_median"])
+    assert np.isnan(summary.loc["pgmif", "p_versus_pgmif"])
+
+
+def test_published_numbers_are_the_printed_ones(published):
+    assert len(published) == 17
+    row = published.query("metric == 'sobel' and method == 'pwa' and reference == 'T2w'").iloc[0]
+    assert (row["median"], row["q1"], row["q3"]) == (0.448, 0.414, 0.463)
+
+
+def test_save_figure_writes_raster_vector_and_numbers(tmp_path):
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    path = save_figure(figure, tmp_path, "x", pd.DataFrame({"a": [1]}), dpi=50)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "x.pdf").read_bytes()[:4] == b"%PDF"
+    assert (tmp_path / "x.csv").read_text() == "a\n1\n"
+    assert len(list(tmp_path.iterdir())) == 3
+    plt.close("all")
+
+
+def test_boxplots_name_the_cohort_and_leave_the_literal_start_out(published):
+    table = tidy("cnr", dict.fromkeys([*NAMES, "pgmif_literal"], 1.0))
+    figure = boxplots(table, ["cnr"], [published.query("metric == 'cnr'")], ["CNR"], "cohort X")
+    labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_xticklabels()]
+    assert labels == [METHODS[n].label for n in METHODS if n in NAMES]
+    assert "cohort X: 10 test patients" in figure.get_supxlabel()
+    plt.close("all")
+
+
+def test_curves_without_validation_patients():
+    history = pd.DataFrame({"iteration": [1, 2], "content": [-0.1, -0.2], "adversarial": [1.0, 1.1],
+                            "discriminator": [1.3, 1.2]})
+    training_curves(history, pd.DataFrame({"iteration": []}), "t", "c")
+    plt.close("all")
+
+
+@pytest.mark.parametrize("modalities", [("T1w", "T2w"), ("T1w", "T2w", "ceT1w")])
+def test_architecture_is_read_off_the_live_model(modalities):
+    generator = Generator(len(modalities), 8)
+    layers = trace_layers(generator, torch.zeros(1, len(modalities), 64, 48))
+    assert len(layers) == 3 * len(modalities) + 3
+    assert (layers[0].channels, layers[0].height, layers[0].width) == (8, 64, 48)
+    assert layers[-1].channels == 1
+    table = layer_table(generator, 64)
+    assert set(table["network"]) == {"generator", "discriminator"}
+    figure = architecture_figure(generator, modalities, "Eq. 2", "title", 64)
+    text = " ".join(t.get_text() for t in figure.axes[0].texts)
+    assert all(m in text for m in modalities)
+    assert "64×64×8" in text
+    plt.close("all")
+
+
+def test_checkerboard_alternates():
+    board = checkerboard(np.ones((16, 24)), np.zeros((16, 24)), 8)
+    assert board.mean() == 0.5
+    assert board[0, 0] != board[0, 3]
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (25, 50)])
+def test_comparison_figure_takes_any_shape_and_a_tumour_at_the_border(shape):
+    gtv = np.zeros(shape, bool)
+    gtv[:3, :2] = True
+    images = {n: np.random.default_rng(0).random(shape) for n in NAMES}
+    comparison_figure(images, gtv, "s1", "c")
+    plt.close("all")
