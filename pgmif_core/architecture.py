@@ -65,7 +65,7 @@ def layer_table(generator: Generator, size: int) -> pd.DataFrame:
 def _box(ax, x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
     ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.36), width, 0.72, facecolor=colour,
                                 boxstyle="round,pad=0.03", edgecolor="#333333", linewidth=0.7))
-    ax.text(x, y, text, ha="center", va="center", fontsize=6.3, linespacing=1.2)
+    ax.text(x, y, text, ha="center", va="center", fontsize=5.9, linespacing=1.2)
 
 
 def _arrow(ax, start: tuple[float, float], end: tuple[float, float], **style) -> None:
@@ -87,9 +87,10 @@ def architecture_figure(
     decoder = table[table["name"].str.startswith("decoder.")]
     judge = table[table["network"] == "discriminator"]
     count = len(modalities)
-    figure, ax = plt.subplots(figsize=(PAGE_INCHES, 1.05 * count + 1.15), layout="constrained")
-    ax.set_xlim(-0.85, 16.3)
-    ax.set_ylim(-1.15, 1.6 * count - 0.1)
+    figure = plt.figure(figsize=(PAGE_INCHES, 0.62 * count + 0.75))
+    ax = figure.add_axes((0, 0, 1, 0.9))
+    ax.set_xlim(-0.9, 18.1)
+    ax.set_ylim(-1.5, 1.6 * count - 0.9)
     ax.axis("off")
     middle = 0.8 * (count - 1)
     for m, modality in enumerate(modalities):
@@ -102,26 +103,26 @@ def architecture_figure(
             x += 1.95
             _box(ax, x, y, f"conv 3×3{down}\n{_size(row)}", "#cfe3f3")
         _arrow(ax, (x + 0.8, y), (8.0, middle), connectionstyle="arc3,rad=0")
-        _arrow(ax, (1.95, y + 0.42), (10.0, middle + 0.45), linestyle="--",
+        _arrow(ax, (1.95, y + 0.42), (10.65, middle + 0.42), linestyle="--",
                connectionstyle=f"arc3,rad={-0.18 if y >= middle else -0.12}", linewidth=0.5)
-        _box(ax, 15.4, y, f"discriminator {modality}\n{len(judge)} conv 4×4, 3×3\n→ "
+        _box(ax, 17.0, y, f"discriminator\n{modality}, {len(judge)} convs\n"
              f"{judge.iloc[-1]['height']}×{judge.iloc[-1]['width']} patches", "#f7d9c4", 1.75)
-        _arrow(ax, (13.95, middle), (14.5, y))
+        _arrow(ax, (15.2, middle), (16.05, y))
     x = 8.75
     for k, (_, row) in enumerate(decoder.iterrows()):
         last = k == len(decoder) - 1
-        upsample = "\nupsample ×2 after" if k == 0 else ""
+        upsample = "\nthen ×2" if k == 0 else ""
         _box(ax, x, middle, f"conv 3×3{upsample}\n{_size(row)}", "#fde2a8" if last else "#d9ecd3")
         if not last:
             _arrow(ax, (x + 0.8, middle), (x + 1.12, middle))
         x += 1.9
     start = generator.settings["start"]
     formula = "sigmoid(logit(mean of sources) + decoder)" if start == "mean" else "sigmoid(decoder)"
-    _box(ax, x - 0.7, middle + 0.02, f"fused\n{size}×{size}×1", "#eeeeee", 1.1)
-    _arrow(ax, (x - 1.9 + 0.8, middle), (x - 1.28, middle))
+    _box(ax, x, middle, f"fused\n{size}×{size}×1", "#eeeeee", 1.3)
+    _arrow(ax, (x - 1.9 + 0.8, middle), (x - 0.72, middle))
     parameters = sum(p.numel() for p in generator.parameters())
-    ax.text(7.7, -0.95, f"fused = {formula};  content term: {content};  every conv but the last: "
-            f"batch norm + ReLU;  dashed: skip;  {parameters:,} parameters",
-            ha="center", fontsize=6.3)
-    figure.suptitle(title, fontsize=9)
+    ax.text(8.6, -1.2, f"fused = {formula};   content term: {content}\nevery convolution but the last "
+            f"is followed by batch norm and ReLU; dashed: skip connection; {parameters:,} parameters",
+            ha="center", va="center", fontsize=6.3)
+    figure.suptitle(title, fontsize=9, y=0.99)
     return figure

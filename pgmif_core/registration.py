@@ -162,7 +162,8 @@ def register(
     Volumes on one grid that a rigid registration would move by less than 1 mm on average are
     left alone: public data often comes registered, and interpolating again only blurs. If the
     B-spline makes mutual information worse, the rigid transform is kept, and `stage` says so.
-    The same seed gives the same transform (to rounding; exactly, on one thread). Raises ValueError if either volume is constant.
+    The same seed gives the same transform (to rounding; exactly, on one thread). Raises ValueError
+    if either volume is constant.
     """
     start = time.perf_counter()
     for name, image in (("fixed", fixed), ("moving", moving)):
