@@ -44,6 +44,12 @@ class Cohort:
         return "phantom_seed" in self.table and bool(self.table["phantom_seed"].ne("").all())
 
     @property
+    def image_columns(self) -> tuple[str, ...]:
+        """Columns that hold paths: modalities, gtv, and reference where there is one."""
+        extra = ("reference",) if "reference" in self.table else ()
+        return (*self.modalities, "gtv", *extra)
+
+    @property
     def name(self) -> str:
         """Short name for folders: 'phantom', or the name of the manifest's folder."""
         if self.is_phantom:
@@ -125,7 +131,9 @@ def _row_problems(
             problems.append(
                 f"{where}, column phantom_seed: expected a whole number, found {phantom[index]!r}."
             )
-        for column in (*modalities, "gtv"):
+        for column in (*modalities, "gtv", "reference"):
+            if column == "reference" and not row.get(column, ""):
+                continue
             if not row[column]:
                 problems.append(f"{where}, column {column}: expected a path, found nothing.")
                 continue
@@ -195,7 +203,9 @@ def _patient_problems(cohort: Cohort, subject: str) -> list[str]:
     row = cohort.table.index[cohort.table["subject"] == subject][0] + 2
     where = f"{cohort.path}, row {row} ({subject})"
     images, problems = {}, []
-    for column in (*cohort.modalities, "gtv"):
+    for column in cohort.image_columns:
+        if not cohort.value(subject, column):
+            continue
         try:
             images[column] = read_image(cohort.file(subject, column))
         except ImageError as error:

@@ -103,7 +103,7 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
             scores.plot(validation["iteration"], validation[name], "o-", color=colour,
                         label=text, markersize=3)
     scores.set_title("validation patients")
-    scores.set_ylim(0, 1.05)
+    scores.set_ylim(bottom=0)
     if len(validation):
         scores.legend(frameon=False)
     for ax in axes[0]:

@@ -1,15 +1,17 @@
 """Patients made (phantoms), registered, cut into slices and stored; one patient at a time."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from pgmif_core.cohort import Cohort, write_manifest
 from pgmif_core.images import (
@@ -28,6 +30,7 @@ from pgmif_core.slices import (
     PatientSlices,
     minmax_per_slice,
     patient_details,
+    place_on_slices,
     read_patient,
     slice_grid,
     write_patient,
@@ -45,7 +48,7 @@ def each_patient(
     joblib decides where: local processes, or a cluster inside
     `joblib.parallel_config(backend="dask")`. `workers` 0 takes as many as there are cores.
     """
-    workers = min(workers or os.cpu_count() or 1, max(1, len(subjects)))
+    workers = min(workers or cpu_count(), max(1, len(subjects)))
     start = time.perf_counter()
     parallel = Parallel(n_jobs=workers, return_as="generator", inner_max_num_threads=1) \
         if workers > 1 else Parallel(n_jobs=1, return_as="generator")
@@ -64,6 +67,18 @@ def each_patient(
 def _single_threaded(work: Callable[[str], Any], subject: str) -> Any:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     return work(subject)
+
+
+@cache
+def code_fingerprint(*names: str) -> str:
+    """Hash of modules and packages of the core: results of older code are not taken for new."""
+    digest = hashlib.sha256()
+    for name in names:
+        path = Path(__file__).with_name(name)
+        files = sorted(path.glob("*.*")) if path.is_dir() else [path.with_suffix(".py")]
+        for file in files:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def chosen_patients(cohort: Cohort, parameters: Parameters) -> pd.DataFrame:
@@ -95,7 +110,7 @@ def make_patient(
     """
     seed = int(cohort.value(subject, "phantom_seed"))
     size = phantom_size(parameters)
-    notes = {"subject": subject, "seed": seed, **vars(size)}
+    notes = {"subject": subject, "seed": seed, "code": code_fingerprint("phantom"), **vars(size)}
     done = folder / f"{subject}.json"
     known = pd.read_json(done, typ="series").to_dict() if done.exists() else {}
     if all(known.get(k) == v for k, v in notes.items()):
@@ -131,7 +146,9 @@ def resolve_manifest(cohort: Cohort, parameters: Parameters, folder: Path) -> Pa
     """Write the run's own manifest: chosen rows, paths as seen from `folder`."""
     table = chosen_patients(cohort, parameters).copy()
     for index, row in table.iterrows():
-        for column in (*cohort.modalities, "gtv"):
+        for column in cohort.image_columns:
+            if not row[column]:
+                continue
             if cohort.is_phantom:
                 table.loc[index, column] = f"volumes/{phantom_file(row['subject'], column)}"
             else:
@@ -152,8 +169,9 @@ def preprocess_patient(
         "register_bspline", "slice_size", "reference_window_mm", "reference_nearest_mm",
         "reference_farthest_mm", "seed",
     })
-    files = [cohort.file(subject, c) for c in (*cohort.modalities, "gtv")]
+    files = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
     settings["inputs"] = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
+    settings["code"] = code_fingerprint("registration", "regions", "slices", "images")
     known = patient_details(store, subject)
     if known and known.get("settings") == settings:
         return known["row"]
@@ -166,20 +184,16 @@ def preprocess_patient(
         if modality != "T2w":
             image = read_image(cohort.file(subject, modality))
             result = register(t2w, image, parameters.seed, parameters.register_bspline)
-            transforms[modality] = result.transform
+            transforms[modality] = None if result.stage == "aligned" else result.transform
             name = f"{subject}_space-T2w_{modality}.nii.gz"
-            write_image(resample(image, t2w, _or_none(result)), registered / name)
+            write_image(resample(image, t2w, transforms[modality]), registered / name)
             row |= _registration_row(cohort, subject, modality, result, t2w)
-            image = resample(image, grid, result.transform)
-        planes[modality] = minmax_per_slice(sitk.GetArrayFromImage(resample(image, grid)))
+        placed = place_on_slices(image, grid, transforms[modality])
+        planes[modality] = minmax_per_slice(sitk.GetArrayFromImage(placed))
     gtv = _gtv_on_grid(cohort, subject, grid, transforms)
     sources = np.stack([planes[m] for m in cohort.modalities], axis=1)
+    reference = _reference(cohort, subject, parameters, sources, gtv, grid)
     spacing = grid.GetSpacing()
-    reference = reference_region(
-        np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
-        parameters.reference_window_mm, parameters.reference_nearest_mm,
-        parameters.reference_farthest_mm,
-    )
     row |= {
         "slices": len(sources),
         "gtv_slices": int(gtv.any(axis=(1, 2)).sum()),
@@ -190,10 +204,6 @@ def preprocess_patient(
     patient = PatientSlices(subject, sources, gtv, reference, grid)
     write_patient(store, patient, {"settings": settings, "row": row})
     return row
-
-
-def _or_none(result) -> sitk.Transform | None:
-    return None if result.stage == "aligned" else result.transform
 
 
 def _registration_row(
@@ -217,6 +227,25 @@ def _registration_row(
             numbers[f"tre_{when}_p95_mm"] = round(float(np.percentile(error, 95)), 3)
     prefix = "" if modality == "T1w" else f"{modality}_"
     return {prefix + name: value for name, value in numbers.items()}
+
+
+def _reference(
+    cohort: Cohort, subject: str, parameters: Parameters, sources: np.ndarray, gtv: np.ndarray,
+    grid: sitk.Image,
+) -> np.ndarray:
+    """The reference region: the manifest's, drawn on T2w, or else the calmest window nearby."""
+    if cohort.value(subject, "reference"):
+        drawn = read_image(cohort.file(subject, "reference")) > 0
+        reference = sitk.GetArrayFromImage(resample(drawn, grid, nearest=True)) > 0
+        if not reference.any():
+            raise ValueError(f"{subject}: the reference region has no voxel on the T2w slices")
+        return reference
+    spacing = grid.GetSpacing()
+    return reference_region(
+        np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
+        parameters.reference_window_mm, parameters.reference_nearest_mm,
+        parameters.reference_farthest_mm,
+    )
 
 
 def _gtv_on_grid(

@@ -136,6 +136,44 @@ def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
     assert dice > 0.6  # voxels of 7 mm: the same tumour, drawn on the other sequence
 
 
+def test_a_reference_drawn_by_hand_is_used(cohort_folder, phantom):
+    from pgmif_core.preprocessing import preprocess_patient
+    from pgmif_core.slices import read_patient
+
+    drawn = sitk.GetArrayFromImage(phantom.gtv) * 0
+    drawn[4, 30:40, 20:30] = 1
+    mask = sitk.GetImageFromArray(drawn)
+    mask.CopyInformation(phantom.gtv)
+    write_image(mask, cohort_folder / "b_ref.nii.gz")
+    cohort = read_manifest(manifest(cohort_folder, reference=["", "b_ref.nii.gz"]))
+    check_images(cohort)
+    settings = Parameters(register_bspline=False)
+    for subject in "ab":
+        preprocess_patient(cohort, cohort_folder / "s", settings, cohort_folder, subject)
+    a, b = (np.asarray(read_patient(cohort_folder / "s", s).reference) for s in "ab")
+    assert b[4].any()
+    assert not b[:4].any()
+    assert not np.array_equal(a, b)
+    broken = manifest(cohort_folder, reference=["", "gone.nii.gz"])
+    with pytest.raises(ManifestError, match="column reference"):
+        read_manifest(broken)
+
+
+def test_a_finished_patient_is_not_done_again(cohort_folder):
+    from pgmif_core.preprocessing import preprocess_patient
+
+    cohort = read_manifest(manifest(cohort_folder))
+    settings = Parameters(register_bspline=False)
+    arguments = (cohort, cohort_folder / "s", settings, cohort_folder, "a")
+    first = preprocess_patient(*arguments)
+    written = (cohort_folder / "s" / "a.json").stat().st_mtime_ns
+    assert preprocess_patient(*arguments) == first
+    assert (cohort_folder / "s" / "a.json").stat().st_mtime_ns == written
+    other = Parameters(register_bspline=False, reference_window_mm=14.0)
+    preprocess_patient(cohort, cohort_folder / "s", other, cohort_folder, "a")
+    assert (cohort_folder / "s" / "a.json").stat().st_mtime_ns != written
+
+
 def test_the_embedded_manifest(root):
     cohort = read_manifest(root / "data_manifest.csv")
     assert cohort.is_phantom
