@@ -4,9 +4,10 @@
 # A rule's params are the parameters that its notebook declares, so changing one parameter reruns
 # exactly the notebooks that use it, and what comes after them.
 
-from pgmif_core.pipeline import declared_parameters, rule_command
+from pgmif_core.pipeline import declared_parameters, patient_files, rule_command
 
 RUN = f"results/{config['run']}"
+FIGURES = f"figures/{config['run']}"
 LEARNED = ["pgmif", "gmmci", "dlmwl", "pgmif_literal"]
 THREADS = max(1, workflow.cores)
 
@@ -33,6 +34,10 @@ rule cohort:
         "notebooks/00_cohort.ipynb",
         config["manifest"],
         core("phantom/__init__", "phantom/anatomy", "phantom/tumour", "phantom/acquisition"),
+        core("phantom/tissues"),
+        "pgmif_core/phantom/tissues.csv",
+        "pgmif_core/phantom/atlas.csv",
+        patient_files(config),
     output:
         f"{RUN}/00_cohort/manifest.csv",
     params:
@@ -48,9 +53,11 @@ rule preprocessing:
     input:
         "notebooks/01_preprocessing.ipynb",
         rules.cohort.output,
+        patient_files(config),
         core("preprocessing", "registration", "slices", "regions", "images"),
     output:
         f"{RUN}/01_preprocessing/preprocessing.csv",
+        f"{FIGURES}/figure_registration.png",
     params:
         parameters("01_preprocessing"),
     log:
@@ -68,6 +75,7 @@ rule training:
     output:
         f"{RUN}/02_training/{{method}}/weights.safetensors",
         f"{RUN}/02_training/{{method}}/validation.csv",
+        f"{FIGURES}/figure_training_{{method}}.png",
     params:
         parameters("02_training"),
     log:
@@ -84,6 +92,8 @@ rule baseline_comparison:
         core("methods", "evaluation"),
     output:
         f"{RUN}/03_baseline_comparison/fused.csv",
+        f"{FIGURES}/figure_3_baselines.png",
+        f"{FIGURES}/figure_4_patients.png",
     params:
         parameters("03_baseline_comparison"),
     log:
@@ -102,6 +112,7 @@ rule cnr_boxplots:
     output:
         f"{RUN}/04_cnr_boxplots/cnr.csv",
         f"{RUN}/04_cnr_boxplots/cnr_summary.csv",
+        f"{FIGURES}/figure_5a_cnr.png",
     params:
         parameters("04_cnr_boxplots"),
     log:
@@ -120,6 +131,7 @@ rule sobel_analysis:
     output:
         f"{RUN}/05_sobel_analysis/sobel.csv",
         f"{RUN}/05_sobel_analysis/sobel_summary.csv",
+        f"{FIGURES}/figure_5b_sobel.png",
     params:
         parameters("05_sobel_analysis"),
     log:
@@ -137,6 +149,7 @@ rule claims:
         core("claims"),
     output:
         f"{RUN}/06_claims/claims.csv",
+        f"{FIGURES}/table_claims.png",
     params:
         parameters("06_claims"),
     log:

@@ -1,9 +1,10 @@
 """pgmif_core: the tested core of the PGMIF reproducibility package.
 
 The modules read bottom-up; each imports only modules above it in this list:
-gradients, losses, networks, metrics, regions, statistics, phantom, images, cohort,
-registration, slices, methods, training, parameters, figures, then the two that serve
-the notebooks: steps (files of a run) and pipeline (the command behind `make reproduce`).
+fingerprints, gradients, losses, networks, metrics, regions, statistics, phantom, images,
+validation, cohort, registration, slices, methods, training, parameters, preprocessing, evaluation,
+figures, panels, architecture, claims, steps (files of a run), fusion (steps 02-05 for a run),
+pipeline (the command behind `make reproduce`). tests/test_house.py holds this order.
 """
 
 __version__ = "0.1.0"

@@ -72,8 +72,11 @@ def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> lis
 
 def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
     signed = cnr_summary.set_index("method")["cv_percent"]
-    if (signed[[TARGET, *COMPARED]] <= 0).any() or signed[[TARGET, *COMPARED]].isna().any():
-        mixed = [_label(n) for n in (TARGET, *COMPARED) if not signed[n] > 0]
+    if signed[[TARGET, *COMPARED]].isna().any():
+        return _row("PGMIF has the lowest inter-patient CV of CNR", "31.4 %", "none", UNTESTABLE,
+                    "a spread between patients needs at least two test patients")
+    if (signed[[TARGET, *COMPARED]] <= 0).any():
+        mixed = [_label(n) for n in (TARGET, *COMPARED) if signed[n] <= 0]
         return _row(
             "PGMIF has the lowest inter-patient CV of CNR", "31.4 %", f"{signed[TARGET]:.3g} %",
             UNTESTABLE,

@@ -1,9 +1,8 @@
 """The cohort manifest: one row per patient; schema, validation, and where its files lie."""
 
-import difflib
+import csv
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +11,16 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.images import ImageError, overlap_fraction, read_image, resample
+from pgmif_core.validation import (
+    FURTHER_MODALITIES,
+    ManifestError,
+    column_problems,
+    row_problems,
+    sharing_problems,
+    split_problems,
+)
 
-REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
-OPTIONAL = ("gtv_space", "reference", "phantom_seed")
-FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
-SPLITS = ("train", "test")
 SMALLEST_OVERLAP = 0.1
-
-
-class ManifestError(ValueError):
-    """A manifest that cannot be used; lists every problem found, each with what to do."""
-
-    def __init__(self, problems: Iterable[str]):
-        self.problems = list(problems)
-        count = len(self.problems)
-        title = f"{count} problem{'s' * (count > 1)} in the cohort manifest; nothing was started:"
-        super().__init__("\n".join([title, *(f"  - {p}" for p in self.problems)]))
 
 
 @dataclass(frozen=True)
@@ -79,98 +72,6 @@ class Cohort:
         return self.table.loc[self.table["subject"] == subject, column].iloc[0] or default
 
 
-def _column_problems(path: Path, columns: list[str]) -> list[str]:
-    known = (*REQUIRED, *OPTIONAL, *FURTHER_MODALITIES)
-    missing = [c for c in REQUIRED if c not in columns]
-    problems = []
-    for column in columns:
-        if column in known:
-            continue
-        guess = difflib.get_close_matches(column, [*missing, *known], 1, cutoff=0.6)
-        hint = f"did you mean {guess[0]!r}?" if guess else f"known columns: {', '.join(known)}."
-        problems.append(f"{path}, header: unknown column {column!r}; {hint}")
-    problems += [
-        f"{path}, header: column {c!r} is missing; expected {', '.join(REQUIRED)}. Add it."
-        for c in missing
-    ]
-    for column in sorted({c for c in columns if columns.count(c) > 1}):
-        problems.append(f"{path}, header: column {column!r} appears twice; remove one.")
-    if {"T1w", "T2w"} & set(missing):
-        problems.append(
-            f"{path}: fusion needs T1w and T2w, found "
-            f"{[c for c in columns if c in ('T1w', 'T2w', *FURTHER_MODALITIES)]}; one modality "
-            "cannot be fused."
-        )
-    return problems
-
-
-def _row_problems(
-    path: Path, table: pd.DataFrame, modalities: tuple[str, ...], allow_outside: bool
-) -> list[str]:
-    problems = []
-    folder = path.resolve().parent
-    phantom = table["phantom_seed"] if "phantom_seed" in table else pd.Series("", table.index)
-    for number, (index, row) in enumerate(table.iterrows(), start=2):
-        where = f"{path}, row {number} ({row['subject'] or 'no subject'})"
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", row["subject"]):
-            problems.append(
-                f"{where}, column subject: expected letters, digits, '-' or '_', "
-                f"found {row['subject']!r}; rename the subject."
-            )
-        if row["split"] not in SPLITS:
-            problems.append(
-                f"{where}, column split: expected 'train' or 'test', found {row['split']!r}."
-            )
-        space = row.get("gtv_space", "")
-        if space and space not in modalities:
-            problems.append(
-                f"{where}, column gtv_space: expected one of {', '.join(modalities)} or nothing, "
-                f"found {space!r}; name the modality that the GTV was drawn on."
-            )
-        if phantom[index] and not phantom[index].isdigit():
-            problems.append(
-                f"{where}, column phantom_seed: expected a whole number, found {phantom[index]!r}."
-            )
-        for column in (*modalities, "gtv", "reference"):
-            if column == "reference" and not row.get(column, ""):
-                continue
-            if not row[column]:
-                problems.append(f"{where}, column {column}: expected a path, found nothing.")
-                continue
-            target = Path(os.path.normpath(folder / row[column]))
-            if not allow_outside and not target.is_relative_to(folder):
-                problems.append(
-                    f"{where}, column {column}: {row[column]!r} leaves the manifest's folder; move "
-                    "the data or the manifest, or pass --allow-outside if you trust this file."
-                )
-            elif not phantom[index] and not target.exists():
-                problems.append(
-                    f"{where}, column {column}: expected a file, found none at {target}. "
-                    "Paths are relative to the manifest."
-                )
-    return problems
-
-
-def _split_problems(path: Path, table: pd.DataFrame) -> list[str]:
-    problems = []
-    for subject, rows in table.groupby("subject"):
-        lines = ", ".join(str(k + 2) for k in rows.index)
-        if rows["split"].nunique() > 1:
-            problems.append(
-                f"{path}, rows {lines}: {subject} is in both splits; a patient used for training "
-                "cannot be a test patient. Keep one."
-            )
-        elif len(rows) > 1:
-            problems.append(f"{path}, rows {lines}: {subject} appears {len(rows)} times; keep one.")
-    for split in SPLITS:
-        if not (table["split"] == split).any():
-            problems.append(
-                f"{path}: expected at least one {split} patient, found none; set split={split} "
-                "in some rows."
-            )
-    return problems
-
-
 def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohort:
     """Read a manifest (CSV) and check everything that needs no image to be opened.
 
@@ -181,19 +82,26 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
     if not path.is_file():
         raise ManifestError([f"{path}: expected a CSV file, found none. Check MANIFEST."])
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, comment="#")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = [name.strip() for name in next(csv.reader(file), [])]
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+        )
     except (ValueError, UnicodeDecodeError) as error:
         raise ManifestError([f"{path}: expected a CSV table, found: {error}"]) from error
-    table.columns = [c.strip() for c in table.columns]
-    table = table.apply(lambda column: column.str.strip())
-    problems = _column_problems(path, list(table.columns))
+    problems = column_problems(path, header)
     if problems:
         raise ManifestError(problems)
+    table.columns = header
+    table = table.apply(lambda column: column.str.strip())
     further = tuple(c for c in table.columns if c in FURTHER_MODALITIES)
     modalities = ("T1w", "T2w", *further)
     if table.empty:
         raise ManifestError([f"{path}: expected one row per patient, found none."])
-    problems = _split_problems(path, table) + _row_problems(path, table, modalities, allow_outside)
+    problems = [
+        *split_problems(path, table), *sharing_problems(path, table, modalities),
+        *row_problems(path, table, modalities, allow_outside),
+    ]
     if problems:
         raise ManifestError(problems)
     return Cohort(path, table, modalities)
@@ -225,6 +133,20 @@ def _patient_problems(cohort: Cohort, subject: str) -> list[str]:
             if m != "T2w" and m in images
             and overlap_fraction(images[m], images["T2w"]) < SMALLEST_OVERLAP
         ]
+    return problems + _mask_problems(cohort, subject, where, images)
+
+
+def _mask_problems(
+    cohort: Cohort, subject: str, where: str, images: dict[str, sitk.Image]
+) -> list[str]:
+    problems = []
+    if "reference" in images and "T2w" in images and not _inside(
+        images["reference"], images["T2w"]
+    ):
+        problems.append(
+            f"{where}, column reference: the region is empty or lies outside the T2w volume; draw "
+            "it on T2w, or leave the column empty."
+        )
     if "gtv" in images:
         gtv = images["gtv"]
         values = np.unique(sitk.GetArrayViewFromImage(gtv))

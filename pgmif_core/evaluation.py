@@ -46,11 +46,14 @@ def sobel_against(volume: NDArray, patient: PatientSlices, modality: int) -> flo
     return generalized_sobel(volume[planes], source, np.asarray(patient.gtv[planes]))
 
 
-def fidelity(volume: NDArray, patient: PatientSlices, epsilon: float) -> dict[str, float]:
+def fidelity(
+    volume: NDArray, patient: PatientSlices, epsilon: float, head: NDArray | None = None
+) -> dict[str, float]:
     """Is the image sane? Alignment with T2w relative to T2w itself, SSIM to T2w, contrast sign.
 
     `alignment_t2w` is Eq. 2 ÷ Eq. 2 of T2w with itself; `ssim_t2w` the mean over slices with
     signal; `correlation` that with the mean of the sources inside the head (negative: inverted).
+    `head` spares finding the head again for every method.
     """
     t2w = np.asarray(patient.sources[:, T2W])
     planes = np.flatnonzero(t2w.any(axis=(1, 2)))
@@ -60,7 +63,9 @@ def fidelity(volume: NDArray, patient: PatientSlices, epsilon: float) -> dict[st
     return {
         "alignment_t2w": relative_alignment(*as_tensor, epsilon),
         "ssim_t2w": float(np.mean(similarity)),
-        "correlation": contrast_correlation(volume, sources, head_mask(sources)),
+        "correlation": contrast_correlation(
+            volume, sources, head_mask(sources) if head is None else head
+        ),
     }
 
 
@@ -131,7 +136,7 @@ def validation_row(
     """Means over validation patients of CNR, Q and fidelity: what 02_training watches."""
     rows = []
     for patient in patients:
-        planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
+        planes = np.flatnonzero((patient.gtv | patient.reference).any(axis=(1, 2)))
         part = patient._replace(
             sources=np.asarray(patient.sources[planes]), gtv=np.asarray(patient.gtv[planes]),
             reference=np.asarray(patient.reference[planes]),

@@ -1,6 +1,7 @@
 """Steps 02-05 for one patient or method of a run: train, fuse, measure."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ from pgmif_core.evaluation import (
     validation_row,
 )
 from pgmif_core.figures import save_figure
-from pgmif_core.methods import METHODS, load_generator
+from pgmif_core.fingerprints import file_hash
+from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
+from pgmif_core.methods import METHODS, T2W, load_generator
 from pgmif_core.networks import Generator
 from pgmif_core.preprocessing import each_patient
+from pgmif_core.regions import head_mask
 from pgmif_core.slices import TrainingSlices
-from pgmif_core.steps import Run, file_hash, read_fused, write_fused, write_table
+from pgmif_core.steps import Run, read_fused, write_fused, write_table
 from pgmif_core.training import TrainingSettings, train
 
 LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")
@@ -69,7 +73,8 @@ def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     folder = run.folder(f"02_training/{method}")
     fit, held_out = split_training(run)
     slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)
-    patients = [run.patient(s) for s in held_out]
+    # a training patient may lack a reference region; then there is no CNR to watch
+    patients = [p for p in map(run.patient, held_out) if p.reference.any()]
     print(f"{method}: {len(slices)} slices of {len(fit)} patients, {len(held_out)} held out")
     log = folder / "validation_log.csv"
 
@@ -90,6 +95,7 @@ def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:
     """Fuse one test patient with every method and write the volumes; returns fidelity rows."""
     patient = run.patient(subject)
+    head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     rows = []
     for name, method in METHODS.items():
         if method.kind == "learned" and name not in weights:
@@ -100,7 +106,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
         write_fused(run, patient, name, volume, details)
         rows.append({
             "subject": subject, "method": name,
-            **fidelity(volume, patient, run.parameters.epsilon),
+            **fidelity(volume, patient, run.parameters.epsilon, head),
         })
     return rows
 
@@ -113,9 +119,9 @@ def fuse_cohort(run: Run) -> pd.DataFrame:
     return pd.DataFrame([row for rows in done for row in rows])
 
 
-def starts_table(table: pd.DataFrame) -> pd.DataFrame:
+def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Fraction of patients whose contrast is inverted, for both starts of PGMIF."""
-    starts = {"pgmif": "mean of sources", "pgmif_literal": "none (literal reading)"}
+    starts = {"pgmif": run.parameters.start, "pgmif_literal": "none"}
     rows = []
     for name, start in starts.items():
         part = table[table["method"] == name]
@@ -143,6 +149,21 @@ def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> floa
         METHODS[method](pair, generator)
         times.append(time.perf_counter() - start)
     return float(np.median(times))
+
+
+def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)) -> pd.DataFrame:
+    """How much ε decides: self-alignment of T2w and relative alignment of PGMIF, medians."""
+    rows = []
+    for subject in run.cohort().subjects("test"):
+        t2w = torch.from_numpy(np.array(run.patient(subject).sources[:, T2W : T2W + 1]))
+        fused = torch.from_numpy(read_fused(run, subject, "pgmif")[:, None])
+        rows += [
+            {"epsilon": e,
+             "t2w_with_itself": -float(pixelwise_gradient_loss(t2w, t2w, e)),
+             "pgmif_relative_to_that": relative_alignment(fused, t2w, e)}
+            for e in epsilons
+        ]
+    return pd.DataFrame(rows).groupby("epsilon").median().reset_index()
 
 
 def _methods_present(run: Run) -> list[str]:

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -52,12 +53,18 @@ def read_image(path: str | os.PathLike) -> sitk.Image:
         raise ImageError(f"{path}: expected a NIfTI file, found a directory. Name the file in it.")
     try:
         volume = nibabel.load(path)
-        voxels = np.asarray(volume.dataobj, dtype=np.float32)
-    except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
+        kind = volume.get_data_dtype().kind
+        voxels = np.asarray(volume.dataobj, dtype=np.float32) if kind in "biuf" else None
+    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, zlib.error) as error:
         raise ImageError(
             f"{path}: expected a readable NIfTI file, found {type(error).__name__}: {error}. "
             "The file may be truncated or of another type; copy or convert it again."
         ) from error
+    if voxels is None:
+        raise ImageError(
+            f"{path}: expected one number per voxel, found {volume.get_data_dtype()} (colour or "
+            "complex). Export a grey-scale magnitude image."
+        )
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     if voxels.ndim != 3:
@@ -130,24 +137,23 @@ def read_displacement(path: Path) -> sitk.Image:
 
 
 def same_grid(first: sitk.Image, second: sitk.Image, tolerance_mm: float = 1e-2) -> bool:
-    """Whether two images share size, spacing, direction and origin."""
+    """Whether two images share their size and, to a tolerance, the place of every voxel."""
     if first.GetSize() != second.GetSize():
         return False
-    return bool(np.allclose(_affine(first), _affine(second), rtol=0, atol=tolerance_mm))
+    return bool(np.abs(_corners(first) - _corners(second)).max() <= tolerance_mm)
+
+
+def _corners(image: sitk.Image) -> np.ndarray:
+    """Outer corners of a volume, (8, 3) in mm."""
+    far = np.array(image.GetSize()) - 0.5
+    indices = ([far[k] if bit >> k & 1 else -0.5 for k in range(3)] for bit in range(8))
+    return np.array([image.TransformContinuousIndexToPhysicalPoint(i) for i in indices])
 
 
 def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
     """Shared part of the images' bounding boxes in space, as a fraction of the smaller box."""
-    boxes = []
-    for image in (first, second):
-        far = np.array(image.GetSize()) - 0.5
-        corners = [
-            image.TransformContinuousIndexToPhysicalPoint([far[k] if bit >> k & 1 else -0.5
-                                                           for k in range(3)])
-            for bit in range(8)
-        ]
-        boxes.append((np.min(corners, axis=0), np.max(corners, axis=0)))
-    (low_a, high_a), (low_b, high_b) = boxes
+    corners = [_corners(image) for image in (first, second)]
+    (low_a, high_a), (low_b, high_b) = ((c.min(axis=0), c.max(axis=0)) for c in corners)
     shared = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0, None).prod()
     return float(shared / min((high_a - low_a).prod(), (high_b - low_b).prod()))
 
@@ -156,11 +162,15 @@ def resample(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None,
     nearest: bool = False,
 ) -> sitk.Image:
-    """Resample onto another image's grid; linear, or nearest neighbour for masks; 0 outside.
+    """Resample onto another image's grid; linear, or nearest neighbour for masks.
+
+    Outside the image: 0, or its minimum where that is negative (CT, z-scores), so that padding
+    never looks like tissue.
 
     `transform` maps points of `grid` to points of `image` (the SimpleITK convention).
     """
     if transform is None and same_grid(image, grid):
         return image
     interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    return sitk.Resample(image, grid, transform or sitk.Transform(), interpolator, 0.0)
+    outside = min(0.0, float(sitk.MinimumMaximum(image)[0]))
+    return sitk.Resample(image, grid, transform or sitk.Transform(), interpolator, outside)

@@ -45,7 +45,7 @@ def pixelwise_gradient_loss(
 def weighted_gradient_loss(
     fused: Float[Tensor, "b 1 h w"],
     sources: Float[Tensor, "b m h w"],
-    weights: Sequence[float],
+    weights: Sequence[float | int],
     epsilon: float,
 ) -> Float[Tensor, ""]:
     """Σ_m w_m · Eq. 2(fused, source m), the content term of PGMIF (paper: T1w : T2w = 1 : 8).

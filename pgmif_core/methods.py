@@ -104,7 +104,9 @@ def fuse_learned(sources: Sources, weights: str | Path | Generator, batch: int =
     """Fuse slices with a trained generator, a few at a time so that caches are not flooded."""
     generator = weights if isinstance(weights, Generator) else load_generator(weights)
     with torch.inference_mode():
-        return torch.cat([generator(part) for part in sources.split(batch)])
+        device = next(generator.parameters()).device
+        fused = [generator(part.to(device)).to(sources.device) for part in sources.split(batch)]
+        return torch.cat(fused)
 
 
 @dataclass(frozen=True)

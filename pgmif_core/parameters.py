@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -51,12 +51,12 @@ class Parameters(BaseModel):
     )
     epsilon: Positive = Field(1e-2, description="edge parameter ε of the normalized gradients")
     gradient_weights: list[NonNegative] = Field(
-        [1.0, 8.0], description="Eq. 2 weight of each modality, in manifest order"
+        [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
     gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
     maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
-    mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN 1 (paper 1:3)")
+    mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Count = Field(16, description="base channels of the generator")
     iterations: Count = Field(400, description="training iterations")
@@ -69,11 +69,23 @@ class Parameters(BaseModel):
     validation_patients: Annotated[int, Field(ge=0)] = Field(
         3, description="training patients held out to watch the training"
     )
-    device: str = Field("cpu", description="auto, cpu, or cuda: where training runs")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
 
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
     dpi: Count = Field(200, description="resolution of PNG figures")
+
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Parameters":
+        if self.crop > self.slice_size:
+            raise ValueError(f"crop {self.crop} is larger than slice_size {self.slice_size}")
+        if self.reference_nearest_mm >= self.reference_farthest_mm:
+            raise ValueError(
+                f"reference_nearest_mm {self.reference_nearest_mm} is not below "
+                f"reference_farthest_mm {self.reference_farthest_mm}"
+            )
+        return self
 
 
 def _suggest(name: str) -> str:
@@ -82,6 +94,8 @@ def _suggest(name: str) -> str:
 
 
 def _problem(error: Mapping[str, Any]) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}; {_suggest(name)}"
@@ -116,18 +130,21 @@ def check_parameters(values: Mapping[str, Any]) -> Parameters:
         ) from None
 
 
-def notebook_parameters(namespace: Mapping[str, Any]) -> Parameters:
+def notebook_parameters(namespace: dict[str, Any]) -> Parameters:
     """Check a notebook's parameters: `notebook_parameters(globals())` in its second cell.
 
     papermill only warns about names it does not know and then defines them; here any public plain
-    value that is not a parameter is refused.
+    value that is not a parameter is refused. The names found at the first call are noted in the
+    namespace, so that running the notebook again does not mistake its results for parameters.
     """
+    noted = namespace.setdefault("_names_at_first_check", set(namespace))
     plain = (bool, int, float, str, list, tuple, dict, type(None))
     values = {
         name: value
-        for name, value in namespace.items()
+        for name, value in list(namespace.items())
         if not name.startswith("_")
         and name not in ("In", "Out")
+        and (name in noted or name in Parameters.model_fields)
         and isinstance(value, plain)
         and not isinstance(value, types.ModuleType)
     }
@@ -144,7 +161,7 @@ def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: expected 'name: value' lines, found {type(values).__name__}")
     try:
-        return check_parameters({**values, **overrides})
+        return check_parameters({"profile": path.stem, **values, **overrides})
     except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from None
 

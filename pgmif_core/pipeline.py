@@ -10,6 +10,7 @@ import argparse
 import ast
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ import yaml
 
 from pgmif_core.cohort import ManifestError, check_images, read_manifest
 from pgmif_core.parameters import ParameterError, Parameters, find_root, read_parameters
-from pgmif_core.steps import run_name
+from pgmif_core.steps import input_files, run_name
 
 
 def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -38,8 +39,8 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
 def rule_command(notebook: str, extra: str = "") -> str:
     """Shell command of a Snakemake rule: execute one notebook with the rule's params."""
     return (
-        f"OMP_NUM_THREADS={{threads}} {sys.executable} -m pgmif_core.pipeline notebook {notebook} "
-        f"{{log:q}} --values {{params:q}} {extra}"
+        f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m pgmif_core.pipeline "
+        f"notebook {notebook} {{log:q}} --values {{params:q}} {extra}"
     )
 
 
@@ -60,12 +61,14 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
             extra_arguments=["--IPKernelApp.log_level=40"],
         )
     except PapermillExecutionError as error:
-        given = " ".join(f"-p {k} {v}" for k, v in values.items() if not isinstance(v, list | dict))
+        given = yaml.safe_dump(values, default_flow_style=True, width=10**6).strip()
+        again = shlex.join([sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb",
+                            str(output), "-y", given])
         print(
             f"\n{name} failed in cell {error.cell_index} (In [{error.exec_count}]): "
             f"{error.ename}: {error.evalue}\n"
             f"  executed so far: {output}\n"
-            f"  run it again:    papermill notebooks/{name}.ipynb {output} {given}\n",
+            f"  run it again:    {again}\n",
             file=sys.stderr, flush=True,
         )
         return 1
@@ -101,6 +104,22 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
     return parameters, run_name(cohort, parameters)
 
 
+def patient_files(config: dict[str, Any]) -> list[str]:
+    """The image files of real patients, so that a replaced file reruns the preprocessing."""
+    cohort = read_manifest(config["manifest"], config["allow_outside"])
+    return [str(path) for path in input_files(cohort)[1:]]
+
+
+def _other_manifest(base: Path, manifest: Path) -> str:
+    """The manifest that a results folder was made from, if it is not this one."""
+    noted = base / "parameters.yaml"
+    if not noted.exists():
+        return ""
+    earlier = yaml.safe_load(noted.read_text())["manifest"]
+    same = (find_root() / earlier).resolve() == manifest.resolve()
+    return "" if same else str(earlier)
+
+
 def reproduce(options: argparse.Namespace) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
     root = find_root()
@@ -111,6 +130,11 @@ def reproduce(options: argparse.Namespace) -> int:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
     base = root / "results" / name
+    other = _other_manifest(base, root / parameters.manifest)
+    if other:
+        print(f"pgmif: results/{name} was made from {other}, not from {parameters.manifest}; nothing "
+              "was started. Give this run a name of its own: --set run=NAME", file=sys.stderr)
+        return 2
     base.mkdir(parents=True, exist_ok=True)
     config = {**parameters.model_dump(), "run": name}
     config_file = base / "parameters.yaml"

@@ -1,10 +1,8 @@
 """Patients made (phantoms), registered, cut into slices and stored; one patient at a time."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import SimpleITK as sitk
 from joblib import Parallel, cpu_count, delayed
 
 from pgmif_core.cohort import Cohort, write_manifest
+from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.images import (
     read_displacement,
     read_image,
@@ -67,18 +66,6 @@ def each_patient(
 def _single_threaded(work: Callable[[str], Any], subject: str) -> Any:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     return work(subject)
-
-
-@cache
-def code_fingerprint(*names: str) -> str:
-    """Hash of modules and packages of the core: results of older code are not taken for new."""
-    digest = hashlib.sha256()
-    for name in names:
-        path = Path(__file__).with_name(name)
-        files = sorted(path.glob("*.*")) if path.is_dir() else [path.with_suffix(".py")]
-        for file in files:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def chosen_patients(cohort: Cohort, parameters: Parameters) -> pd.DataFrame:
@@ -171,7 +158,10 @@ def preprocess_patient(
     })
     files = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
     settings["inputs"] = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
-    settings["code"] = code_fingerprint("registration", "regions", "slices", "images")
+    settings["gtv_space"] = cohort.value(subject, "gtv_space", "T2w")
+    settings["code"] = code_fingerprint(
+        "preprocessing", "registration", "regions", "slices", "images"
+    )
     known = patient_details(store, subject)
     if known and known.get("settings") == settings:
         return known["row"]
@@ -190,13 +180,17 @@ def preprocess_patient(
             row |= _registration_row(cohort, subject, modality, result, t2w)
         placed = place_on_slices(image, grid, transforms[modality])
         planes[modality] = minmax_per_slice(sitk.GetArrayFromImage(placed))
-    gtv = _gtv_on_grid(cohort, subject, grid, transforms)
     sources = np.stack([planes[m] for m in cohort.modalities], axis=1)
-    reference = _reference(cohort, subject, parameters, sources, gtv, grid)
+    drawn = _gtv_on_grid(cohort, subject, grid, transforms)
+    # where a source has no image, its zeros would count as an edge-free, noise-free scan
+    covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
+    gtv = drawn & covered
+    reference = _reference(cohort, subject, parameters, sources, gtv, grid) & covered
     spacing = grid.GetSpacing()
     row |= {
         "slices": len(sources),
         "gtv_slices": int(gtv.any(axis=(1, 2)).sum()),
+        "gtv_slices_not_imaged": int((drawn & ~covered).any(axis=(1, 2)).sum()),
         "gtv_ml": round(float(gtv.sum() * np.prod(spacing) / 1000), 2),
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
         "seconds": round(time.perf_counter() - start, 2),
@@ -241,11 +235,16 @@ def _reference(
             raise ValueError(f"{subject}: the reference region has no voxel on the T2w slices")
         return reference
     spacing = grid.GetSpacing()
-    return reference_region(
-        np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
-        parameters.reference_window_mm, parameters.reference_nearest_mm,
-        parameters.reference_farthest_mm,
-    )
+    try:
+        return reference_region(
+            np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
+            parameters.reference_window_mm, parameters.reference_nearest_mm,
+            parameters.reference_farthest_mm,
+        )
+    except ValueError as error:
+        if subject in cohort.subjects("train"):
+            return np.zeros_like(gtv)  # training needs no reference; the table shows 0 slices
+        raise ValueError(f"{subject}: {error}") from error
 
 
 def _gtv_on_grid(

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images import resample, same_grid
+from pgmif_core.images import overlap_fraction, resample, same_grid
 from pgmif_core.regions import head_mask
 
 ALIGNED_MM = 1.0  # mean rigid correction below which a shared grid counts as registered already
@@ -22,7 +22,8 @@ STEPS = 40
 
 
 class Registration(NamedTuple):
-    """`transform` maps T2w points to T1w points (mm); `stage` is 'aligned', 'rigid' or 'bspline'.
+    """`transform` maps T2w points to T1w points (mm); `stage` is 'aligned', 'rigid',
+    'bspline' or 'failed'.
 
     `rigid_mm` and `bspline_mm` are the mean corrections inside the head by each stage; the
     metrics are negative Mattes mutual information (lower is better) before and after.
@@ -99,8 +100,13 @@ def _shrink(image: sitk.Image, factor: int) -> sitk.Image:
 def rigid_registration(fixed: sitk.Image, moving: sitk.Image, seed: int) -> sitk.Transform:
     """Rigid transform from T2w to T1w space, by regular-step descent on two resolutions."""
     transform = sitk.Euler3DTransform()
-    middle = np.array(fixed.GetSize()) / 2
-    transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+    if overlap_fraction(fixed, moving) < 0.5:  # other couch position: start centre on centre
+        transform = sitk.Euler3DTransform(sitk.CenteredTransformInitializer(
+            fixed, moving, transform, sitk.CenteredTransformInitializerFilter.GEOMETRY
+        ))
+    else:
+        middle = np.array(fixed.GetSize()) / 2
+        transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
     for factor, sampling, step in ((4, 0.5, 1.0), (2, 0.2, 0.5)):
         small = _shrink(fixed, factor)
         method = _method(sampling, seed, _on_grid(_mask(fixed), small))
@@ -161,7 +167,8 @@ def register(
 
     Volumes on one grid that a rigid registration would move by less than 1 mm on average are
     left alone: public data often comes registered, and interpolating again only blurs. If the
-    B-spline makes mutual information worse, the rigid transform is kept, and `stage` says so.
+    B-spline makes mutual information worse, the rigid transform is kept; if even that does not
+    improve it, nothing is moved and `stage` is 'failed': look at such a patient before using it.
     The same seed gives the same transform (to rounding; exactly, on one thread). Raises ValueError
     if either volume is constant.
     """
@@ -181,7 +188,9 @@ def register(
         )
     transform, stage, bspline_mm = rigid, "rigid", 0.0
     after = _metric(fixed, moving, rigid)
-    if use_bspline:
+    if after >= before:
+        transform, stage, after = identity, "failed", before
+    elif use_bspline:
         spline = bspline_registration(fixed, moving, rigid, seed + 1)
         both = sitk.CompositeTransform([rigid, spline])
         refined = _metric(fixed, moving, both)

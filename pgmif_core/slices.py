@@ -1,5 +1,6 @@
 """From registered volumes to what the network sees: min-max per slice, 192×192, a slice store."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -64,15 +65,17 @@ def place_on_slices(
     The Gaussian brings the in-plane resolution to that of the larger pixels; without it, fine
     clinical matrices (512×512) would alias into the 192×192 slices and noise would look like edges.
     """
-    factors = np.array(grid.GetSpacing()[:2]) / np.array(image.GetSpacing()[:2])
-    if (factors > ANTIALIAS_FROM).any():
-        sigmas = 0.5 * np.sqrt(np.maximum(factors**2 - 1, 1e-6)) * np.array(image.GetSpacing()[:2])
-        for axis, sigma in enumerate(sigmas):
+    axes = [np.array(i.GetDirection()).reshape(3, 3) for i in (grid, image)]
+    along = np.abs(axes[0].T @ axes[1]).argmax(axis=0)  # the slice axis nearest to each own axis
+    moving = image
+    for axis, spacing in enumerate(image.GetSpacing()):
+        factor = grid.GetSpacing()[along[axis]] / spacing
+        if along[axis] < 2 and factor > ANTIALIAS_FROM and image.GetSize()[axis] > 3:
             smooth = sitk.RecursiveGaussianImageFilter()
-            smooth.SetSigma(float(sigma))
+            smooth.SetSigma(0.5 * float(np.sqrt(factor**2 - 1)) * spacing)
             smooth.SetDirection(axis)
-            image = smooth.Execute(image)
-    return resample(image, grid, transform)
+            moving = smooth.Execute(moving)
+    return resample(moving, grid, transform)
 
 
 class PatientSlices(NamedTuple):
@@ -141,15 +144,18 @@ class TrainingSlices:
     """Random crops of training slices, read from memory maps.
 
     `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
-    uninterrupted one would have seen. Slices that are empty in every source are left out.
+    uninterrupted one would have seen. Slices that any source leaves empty are left out.
+    `fingerprint` changes with the patients and with how they were preprocessed.
     """
 
     def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
         self.crop, self.seed = crop, seed
         self.volumes = [read_patient(store, s).sources for s in subjects]
+        notes = [(store / f"{s}.json").read_bytes() for s in subjects]
+        self.fingerprint = hashlib.sha256(b"".join(notes)).hexdigest()
         self.index = [
             (v, k) for v, volume in enumerate(self.volumes)
-            for k in range(len(volume)) if volume[k].any()
+            for k in range(len(volume)) if volume[k].any(axis=(1, 2)).all()
         ]
         if not self.index:
             raise ValueError(f"no training slice with signal among {list(subjects)}")

@@ -1,6 +1,5 @@
 """A run on disk: where each step writes, its fused volumes, and its provenance."""
 
-import hashlib
 import json
 import platform
 import subprocess
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+import torch
 from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort, read_manifest
+from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import read_image, write_image, write_json
 from pgmif_core.methods import METHODS
 from pgmif_core.parameters import Parameters, find_root
@@ -88,6 +89,18 @@ def source_cohort(run: Run) -> Cohort:
     return read_manifest(run.root / run.parameters.manifest, run.parameters.allow_outside)
 
 
+def input_files(cohort: Cohort) -> tuple[Path, ...]:
+    """The manifest and, of real patients, every image: what provenance hashes."""
+    if cohort.is_phantom:
+        return (cohort.path,)
+    images = [
+        cohort.file(subject, column)
+        for subject in cohort.table["subject"]
+        for column in cohort.image_columns if cohort.value(subject, column)
+    ]
+    return (cohort.path, *images)
+
+
 def fused_file(run: Run, subject: str, method: str) -> Path:
     """BIDS-derivative name of a fused volume."""
     return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii.gz"
@@ -133,12 +146,6 @@ def _commit(root: Path) -> str:
     return answer.stdout.strip() or "not a git checkout"
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[dict[str, Any]]:
     """Note how a step was made: parameters, inputs, versions, commit, seconds.
@@ -150,11 +157,15 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
         "step": step,
         "cohort": run.label,
         "parameters": run.parameters.model_dump(),
-        "inputs": {str(p.relative_to(run.root)) if p.is_relative_to(run.root) else p.name:
-                   file_hash(p) for p in inputs},
+        "inputs": {
+            str(p.relative_to(run.root)) if p.is_relative_to(run.root)
+            else "/".join(p.parts[-2:]): file_hash(p)
+            for p in inputs
+        },
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
         "commit": _commit(run.root),
     }
     start = time.perf_counter()

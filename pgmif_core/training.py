@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.losses import (
     discriminator_loss,
     generator_adversarial_loss,
@@ -41,7 +42,7 @@ class TrainingSettings:
     start: str = "mean"
     epsilon: float = 1e-2
     gradient_weights: tuple[float, ...] = (1.0, 8.0)
-    content_scale: float = 0.3
+    content_scale: float = 1.0
     adversarial: bool = True
     iterations: int = 400
     batch_size: int = 8
@@ -69,8 +70,9 @@ def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tenso
 class Trainer:
     """Generator, one discriminator per modality, their Adam optimisers, and one training step."""
 
-    def __init__(self, settings: TrainingSettings):
+    def __init__(self, settings: TrainingSettings, data: str = ""):
         self.settings = settings
+        self.fingerprint = _fingerprint(settings, data)
         self.fabric = Fabric(accelerator=settings.device, devices=1)
         self.content = content_loss(settings)
         with torch.random.fork_rng(devices=[]):
@@ -132,7 +134,7 @@ class Trainer:
     def state(self) -> dict:
         """Everything a resumed run needs, as plain tensors and numbers."""
         return {
-            "settings": _fingerprint(self.settings),
+            "fingerprint": self.fingerprint,
             "iteration": self.iteration,
             "generator": self.generator.state_dict(),
             "discriminators": self.discriminators.state_dict(),
@@ -153,9 +155,11 @@ def _is_finite(value: float) -> bool:
     return value - value == 0
 
 
-def _fingerprint(settings: TrainingSettings) -> str:
-    """Settings that decide the weights at a given iteration; training longer may resume."""
-    return json.dumps(asdict(replace(settings, iterations=0, checkpoint_every=1)), sort_keys=True)
+def _fingerprint(settings: TrainingSettings, data: str) -> str:
+    """What decides the weights at a given iteration: settings, data and code, not how long."""
+    decisive = asdict(replace(settings, iterations=0, checkpoint_every=1))
+    code = code_fingerprint("training", "networks", "losses", "gradients", "slices")
+    return json.dumps({**decisive, "data": data, "code": code}, sort_keys=True)
 
 
 def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -170,8 +174,8 @@ def _resume(trainer: Trainer, checkpoint: Path, say: Callable[[str], None]) -> N
     if not checkpoint.exists():
         return
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if state["settings"] != _fingerprint(trainer.settings):
-        say(f"{checkpoint.name} was made with other settings: starting over")
+    if state.get("fingerprint") != trainer.fingerprint:
+        say(f"{checkpoint.name} was made with other settings, data or code: starting over")
     elif state["iteration"] > trainer.settings.iterations:
         say(f"{checkpoint.name} has more iterations than asked for: starting over")
     else:
@@ -203,12 +207,12 @@ def train(
 ) -> Path:
     """Train and return `folder`/weights.safetensors; also writes history.csv and checkpoint.pt.
 
-    Resumes from the checkpoint where there is one with the same settings. `watch(iteration,
+    Resumes from the checkpoint where there is one of the same settings, data and code. `watch(iteration,
     generator)` is called at every checkpoint with the generator in evaluation mode. In a terminal a
     bar shows progress; elsewhere one line per epoch. Raises FloatingPointError on divergence.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings)
+    trainer = Trainer(settings, slices.fingerprint)
     checkpoint = folder / "checkpoint.pt"
     _resume(trainer, checkpoint, say)
     generator = trainer.generator.module

@@ -8,14 +8,14 @@ import pytest
 from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
-# beartype reads the jaxtyping annotations; outside the tests they cost nothing
-with install_import_hook(
+# beartype reads the jaxtyping annotations; outside the tests they cost nothing. The hook stays on:
+# modules are imported later, by the tests.
+install_import_hook(
     ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
     "beartype.beartype",
-):
-    pass
+)
 
-from pgmif_core.phantom import Phantom, PhantomSize, make_phantom
+from pgmif_core.phantom import Phantom, PhantomSize, make_phantom  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)

@@ -69,11 +69,22 @@ def test_a_good_manifest(cohort_folder):
     (lambda t: t.assign(gtv_space="ceT1w"), "column gtv_space"),
     (lambda t: t.assign(phantom_seed="x"), "column phantom_seed"),
     (lambda t: t.iloc[:0], "found none"),
+    (lambda t: t.assign(phantom_seed=["1", ""]), "cannot be mixed"),
+    (put(1, "T1w", "a_T1w.nii.gz"), "a, b share the T1w file"),
 ])
 def test_bad_manifests_are_refused(cohort_folder, change, message):
     with pytest.raises(ManifestError) as caught:
         read_manifest(manifest(cohort_folder, change))
     assert message in str(caught.value)
+
+
+def test_hash_signs_and_trailing_commas_are_taken_literally(cohort_folder):
+    path = manifest(cohort_folder, put(0, "source", "protocol #12"))
+    assert read_manifest(path).table["license"].tolist() == ["CC0-1.0", "CC0-1.0"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line + "," for line in lines[1:])]) + "\n")
+    with pytest.warns(pd.errors.ParserWarning):
+        assert read_manifest(path).subjects("test") == ["b"]
 
 
 def test_all_problems_are_reported_at_once(cohort_folder):
@@ -219,7 +230,23 @@ def test_notebook_namespace_is_searched_for_unknown_names():
     namespace = {"epsilon": 0.1, "math": math, "_private": 3, "In": [], "print": print}
     assert notebook_parameters(namespace).epsilon == 0.1
     with pytest.raises(ParameterError, match="did you mean 'iterations'"):
-        notebook_parameters({**namespace, "iteration": 3})
+        notebook_parameters({"epsilon": 0.1, "iteration": 3})
+
+
+def test_a_notebook_may_be_run_again():
+    namespace = {"epsilon": 0.1}
+    notebook_parameters(namespace)
+    namespace |= {"label": "PGMIF", "epsilon": 0.2}
+    assert notebook_parameters(namespace).epsilon == 0.2
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"crop": 200}, "larger than slice_size"),
+    ({"reference_nearest_mm": 30.0}, "not below"),
+])
+def test_parameters_that_do_not_fit_together(values, message):
+    with pytest.raises(ParameterError, match=message):
+        check_parameters(values)
 
 
 def test_unknown_profile_and_root(root, tmp_path):

@@ -8,16 +8,20 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "gradients", "losses", "networks", "metrics", "regions", "statistics", "phantom", "images",
-    "cohort", "registration", "slices", "methods", "training", "parameters", "preprocessing",
-    "evaluation", "figures", "panels", "architecture", "claims", "steps", "fusion", "pipeline",
+    "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
+    "phantom", "images", "validation", "cohort", "registration", "slices", "methods", "training",
+    "parameters", "preprocessing", "evaluation", "figures", "panels", "architecture", "claims", "steps", "fusion", "pipeline",
 ]
 
 
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pgmif_core."):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pgmif_core."):
             yield node.module.split(".")[1]
+        elif isinstance(node, ast.ImportFrom) and node.module == "pgmif_core":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("pgmif_core."))
 
 
 def test_each_module_imports_only_modules_above_it(root):

@@ -158,3 +158,10 @@ def test_self_alignment_depends_on_epsilon_so_it_must_be_stated():
     image = random_images(1, 1, 16, 16) * 0.05
     values = [float(gradient_alignment(image, image, e).mean()) for e in (1e-5, 1e-2, 1.0)]
     assert values[0] > 0.95 > values[1] > 0.2 > values[2]
+
+
+def test_shapes_are_checked_while_tests_run():
+    from jaxtyping import TypeCheckError
+
+    with pytest.raises(TypeCheckError):
+        intensity_weighted_mse(torch.rand(2, 3, 8, 8), torch.rand(2, 2, 8, 8))

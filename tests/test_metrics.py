@@ -114,6 +114,16 @@ def test_blur_lowers_and_sharpening_raises_q_and_blur_raises_cnr(phantom):
     blurred = ndimage.gaussian_filter(image, (0, 1, 1))
     q_blurred, q_sharp = (generalized_sobel(x, image, tumour) for x in (blurred, 2 * image - blurred))
     assert q_blurred < NO_CHANGE < q_sharp
+    # white noise in a flat reference: a blur lowers σ and leaves the means
+    rng = np.random.default_rng(0)
+    scene = np.where(np.arange(60) < 30, 0.6, 0.3) + rng.normal(0, 0.1, (1, 40, 60))
+    left, right = np.zeros(scene.shape, bool), np.zeros(scene.shape, bool)
+    left[0, 10:30, 5:22], right[0, 10:30, 38:55] = True, True
+    before, after = (
+        contrast_to_noise_ratio(x, left, right)
+        for x in (scene, ndimage.gaussian_filter(scene, (0, 1, 1)))
+    )
+    assert after > 2 * before
 
 
 def test_contrast_correlation_sees_inversion():

@@ -118,5 +118,38 @@ def test_only_three_shapes_of_ellipsoid():
         ellipsoid(zyx, np.zeros(3), np.ones(3), 4)
 
 
-def test_paper_size_has_as_many_slices_as_the_paper():
-    assert FULL_SIZE.slices == 44  # 3,051 / 70 rounded
+def test_paper_size_has_as_many_slices_as_the_paper(root):
+    import yaml
+
+    protocol = yaml.safe_load((root / "published" / "protocol.yaml").read_text())
+    paper = yaml.safe_load((root / "params" / "paper.yaml").read_text())
+    per_patient = round(protocol["slices"]["training"] / protocol["patients"]["training"])
+    assert FULL_SIZE.slices == paper["phantom_slices"] == per_patient
+
+
+@pytest.mark.slow
+def test_calibration_lies_within_15_percent_of_the_papers_inputs(root):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "benchmarks/calibrate_phantom.py", "--check"],
+        cwd=root, capture_output=True, text=True, check=True,
+    )
+    assert "within 15 %" in done.stdout, done.stdout
+
+
+@pytest.mark.slow
+def test_registration_reaches_its_bar_at_quick_size():
+    from pgmif_core.registration import displacement_error, head_points, register
+
+    for seed in (20240071, 20240075):
+        phantom = make_phantom(seed, PhantomSize(20, 4.4, 1.2))
+        points = head_points(phantom.T2w, 1500)
+        result = register(phantom.T2w, phantom.T1w)
+        before, after = (
+            np.median(displacement_error(t, phantom.displacement, points))
+            for t in (sitk.Transform(), result.transform)
+        )
+        assert after <= 1.0
+        assert after <= before / 3

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,9 +56,9 @@ def zeros(path):
     write_image(image * 0, path)
 
 
-def add_nan(path):
+def add_nan(path, value=np.nan):
     voxels = sitk.GetArrayFromImage(image := sitk.ReadImage(str(path)))
-    voxels[0, 0, 0] = np.nan
+    voxels[0, 0, 0] = value
     changed = sitk.GetImageFromArray(voxels)
     changed.CopyInformation(image)
     write_image(changed, path)
@@ -67,6 +68,21 @@ def move_away(path):
     image = sitk.ReadImage(str(path))
     image.SetOrigin((2000.0, 0.0, 0.0))
     write_image(image, path)
+
+
+def four_dimensional(path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.float32), np.eye(4)), path)
+
+
+def singular(path):
+    image = nibabel.load(path)
+    image.set_sform(np.diag([0.0, 1, 1, 1]), 1)
+    image.header["qform_code"] = 0
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(dtype=np.float32), None, image.header), path)
+
+
+def add_infinity(path):
+    add_nan(path, np.inf)
 
 
 def to_directory(path):
@@ -80,6 +96,14 @@ BAD = {
     "text file": (break_file("a_T1w.nii.gz", lambda p: p.write_text("hello")), "readable NIfTI"),
     "truncated": (
         break_file("a_T1w.nii.gz", lambda p: p.write_bytes(p.read_bytes()[:2000])), "truncated"),
+    "4-D": (break_file("a_T2w.nii.gz", four_dimensional), "3-D volume"),
+    "singular affine": (break_file("a_T2w.nii.gz", singular), "invertible affine"),
+    "infinity": (break_file("a_T2w.nii.gz", add_infinity), "finite intensities"),
+    "missing column": (break_manifest("license", "note"), "column 'license' is missing"),
+    "extra column": (break_manifest("license", "license,age"), "unknown column 'age'"),
+    "column twice": (break_manifest("T2w,gtv", "T1w,gtv"), "column 'T1w' appears twice"),
+    "one modality": (break_manifest("T1w,T2w,", "PDw,T2w,"), "one modality cannot be fused"),
+    "shared file": (break_manifest("b_T1w", "a_T1w"), "share the T1w file"),
     "nan": (break_file("a_T1w.nii.gz", add_nan), "finite intensities"),
     "empty gtv": (break_file("b_gtv.nii.gz", zeros), "empty mask"),
     "gtv elsewhere": (break_file("b_gtv.nii.gz", move_away), "outside the T2w volume"),
@@ -96,12 +120,12 @@ BAD = {
 def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
     change, message = BAD[name]
     change(patients)
-    before = sorted(p for p in (in_root / "results").glob("*"))
+    before = sorted(patients.rglob("*")), sorted((in_root / "results").glob("*/*"))
     assert main(["reproduce", "--profile", "smoke", "--manifest", str(patients / "m.csv")]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "nothing was started" in said
-    assert sorted(p for p in (in_root / "results").glob("*")) == before
+    assert (sorted(patients.rglob("*")), sorted((in_root / "results").glob("*/*"))) == before
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -115,6 +139,19 @@ def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
 def test_bad_parameters_are_refused_with_exit_code_2(in_root, capsys, arguments, message):
     assert main(["reproduce", "--profile", "smoke", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_another_manifest_does_not_take_over_a_run(in_root, patients, capsys):
+    base = in_root / "results" / "test-taken"
+    base.mkdir(parents=True)
+    try:
+        (base / "parameters.yaml").write_text("manifest: data_manifest.csv\n")
+        arguments = ["--manifest", str(patients / "m.csv"), "--set", "run=test-taken"]
+        assert main(["reproduce", "--profile", "smoke", *arguments]) == 2
+        assert "was made from data_manifest.csv" in capsys.readouterr().err
+        assert [p.name for p in base.iterdir()] == ["parameters.yaml"]
+    finally:
+        shutil.rmtree(base)
 
 
 def test_the_command_exits_with_2_in_a_shell(root):
@@ -137,7 +174,7 @@ def test_a_failing_notebook_is_kept_and_named(in_root, tmp_path, capsys):
     assert execute_notebook("04_cnr_boxplots", output, {"pointz": True}) == 1
     said = capsys.readouterr().err
     for part in ("04_cnr_boxplots failed in cell", "did you mean 'points'", str(output),
-                 "papermill notebooks/04_cnr_boxplots.ipynb"):
+                 "papermill notebooks/04_cnr_boxplots.ipynb", "pointz: true"):
         assert part in said
     cells = json.loads(output.read_text())["cells"]
     assert any(o["output_type"] == "error" for c in cells for o in c.get("outputs", []))

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
-from pgmif_core.slices import PatientSlices, TrainingSlices, write_patient
+from pgmif_core.slices import PatientSlices, TrainingSlices, read_patient, write_patient
 from pgmif_core.training import Trainer, TrainingSettings, train
 
 SETTINGS = TrainingSettings(channels=4, iterations=6, batch_size=2, crop=32, checkpoint_every=2)
@@ -123,6 +123,18 @@ def test_a_killed_process_resumes_to_identical_weights(store, tmp_path):
     assert "resuming at iteration" in again.stdout
     both = [tmp_path / n / "weights.safetensors" for n in ("whole", "cut")]
     assert same_weights(*both)
+
+
+def test_other_data_start_over(store, tmp_path):
+    """A patient moved to the test split must not live on in the weights of an old checkpoint."""
+    run(store, tmp_path / "x")
+    patient = read_patient(store, "two")
+    changed = patient._replace(sources=1 - np.array(patient.sources))
+    write_patient(store, changed, {"settings": "other"})
+    said = []
+    train(SETTINGS, TrainingSlices(store, ["two"], 32, 0), tmp_path / "x", say=said.append)
+    assert any("starting over" in line for line in said)
+    assert same_weights(tmp_path / "x" / "weights.safetensors", run(store, tmp_path / "y"))
 
 
 def test_other_settings_start_over(store, tmp_path):

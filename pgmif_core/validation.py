@@ -1,0 +1,147 @@
+"""What can be wrong with a manifest before any image is opened; each problem says what to do."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
+OPTIONAL = ("gtv_space", "reference", "phantom_seed")
+FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
+SPLITS = ("train", "test")
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; lists every problem found, each with what to do."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        count = len(self.problems)
+        title = f"{count} problem{'s' * (count > 1)} in the cohort manifest; nothing was started:"
+        super().__init__("\n".join([title, *(f"  - {p}" for p in self.problems)]))
+
+
+def column_problems(path: Path, columns: list[str]) -> list[str]:
+    """Unknown, missing, misspelt and repeated columns."""
+    known = (*REQUIRED, *OPTIONAL, *FURTHER_MODALITIES)
+    missing = [c for c in REQUIRED if c not in columns]
+    problems = []
+    for column in dict.fromkeys(columns):
+        if column in known:
+            continue
+        guess = difflib.get_close_matches(column, [*missing, *known], 1, cutoff=0.6)
+        hint = f"did you mean {guess[0]!r}?" if guess else f"known columns: {', '.join(known)}."
+        problems.append(f"{path}, header: unknown column {column!r}; {hint}")
+    problems += [
+        f"{path}, header: column {c!r} is missing; expected {', '.join(REQUIRED)}. Add it."
+        for c in missing
+    ]
+    for column in sorted({c for c in columns if columns.count(c) > 1}):
+        problems.append(f"{path}, header: column {column!r} appears twice; remove one.")
+    if {"T1w", "T2w"} & set(missing):
+        problems.append(
+            f"{path}: fusion needs T1w and T2w, found "
+            f"{[c for c in columns if c in ('T1w', 'T2w', *FURTHER_MODALITIES)]}; one modality "
+            "cannot be fused."
+        )
+    return problems
+
+
+def _path_problems(
+    where: str, row: pd.Series, folder: Path, modalities: tuple[str, ...], allow_outside: bool
+) -> list[str]:
+    problems = []
+    for column in (*modalities, "gtv", "reference"):
+        if column == "reference" and not row.get(column, ""):
+            continue
+        if not row[column]:
+            problems.append(f"{where}, column {column}: expected a path, found nothing.")
+            continue
+        target = Path(os.path.normpath(folder / row[column]))
+        if not allow_outside and not target.is_relative_to(folder):
+            problems.append(
+                f"{where}, column {column}: {row[column]!r} leaves the manifest's folder; move "
+                "the data or the manifest, or pass --allow-outside if you trust this file."
+            )
+        elif not row.get("phantom_seed", "") and not target.exists():
+            problems.append(
+                f"{where}, column {column}: expected a file, found none at {target}. "
+                "Paths are relative to the manifest."
+            )
+    return problems
+
+
+def row_problems(
+    path: Path, table: pd.DataFrame, modalities: tuple[str, ...], allow_outside: bool
+) -> list[str]:
+    """What is wrong in single rows: names, splits, seeds, paths."""
+    problems = []
+    folder = path.resolve().parent
+    phantom = table["phantom_seed"] if "phantom_seed" in table else pd.Series("", table.index)
+    for number, (index, row) in enumerate(table.iterrows(), start=2):
+        where = f"{path}, row {number} ({row['subject'] or 'no subject'})"
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", row["subject"]):
+            problems.append(
+                f"{where}, column subject: expected letters, digits, '-' or '_', "
+                f"found {row['subject']!r}; rename the subject."
+            )
+        if row["split"] not in SPLITS:
+            problems.append(
+                f"{where}, column split: expected 'train' or 'test', found {row['split']!r}."
+            )
+        space = row.get("gtv_space", "")
+        if space and space not in modalities:
+            problems.append(
+                f"{where}, column gtv_space: expected one of {', '.join(modalities)} or nothing, "
+                f"found {space!r}; name the modality that the GTV was drawn on."
+            )
+        if phantom[index] and not phantom[index].isdigit():
+            problems.append(
+                f"{where}, column phantom_seed: expected a whole number, found {phantom[index]!r}."
+            )
+        problems += _path_problems(where, row, folder, modalities, allow_outside)
+    return problems
+
+
+def split_problems(path: Path, table: pd.DataFrame) -> list[str]:
+    """Patients in both splits or twice in one; splits without a patient."""
+    problems = []
+    for subject, rows in table.groupby("subject"):
+        lines = ", ".join(str(k + 2) for k in rows.index)
+        if rows["split"].nunique() > 1:
+            problems.append(
+                f"{path}, rows {lines}: {subject} is in both splits; a patient used for training "
+                "cannot be a test patient. Keep one."
+            )
+        elif len(rows) > 1:
+            problems.append(f"{path}, rows {lines}: {subject} appears {len(rows)} times; keep one.")
+    for split in SPLITS:
+        if not (table["split"] == split).any():
+            problems.append(
+                f"{path}: expected at least one {split} patient, found none; set split={split} "
+                "in some rows."
+            )
+    return problems
+
+
+def sharing_problems(path: Path, table: pd.DataFrame, modalities: tuple[str, ...]) -> list[str]:
+    """Files that two patients share, and phantoms among real patients."""
+    problems = []
+    for column in modalities:
+        for file, rows in table[table[column] != ""].groupby(column):
+            if rows["subject"].nunique() > 1:
+                problems.append(
+                    f"{path}, rows {', '.join(str(k + 2) for k in rows.index)}: "
+                    f"{', '.join(rows['subject'])} share the {column} file {file}; one patient "
+                    "under two names would be trained and tested on. Keep one."
+                )
+    phantoms = table["phantom_seed"].ne("") if "phantom_seed" in table else pd.Series([False])
+    if phantoms.any() and not phantoms.all():
+        problems.append(
+            f"{path}: {int(phantoms.sum())} of {len(table)} rows are phantoms; phantoms and real "
+            "patients cannot be mixed in one cohort. Use two manifests."
+        )
+    return problems
