@@ -166,21 +166,8 @@ def preprocess_patient(
     if known and known.get("settings") == settings:
         return known["row"]
     start = time.perf_counter()
-    t2w = read_image(cohort.file(subject, "T2w"))
-    grid = slice_grid(t2w, parameters.slice_size)
-    planes, row, transforms = {}, {"subject": subject}, {"T2w": None}
-    for modality in cohort.modalities:
-        image = t2w
-        if modality != "T2w":
-            image = read_image(cohort.file(subject, modality))
-            result = register(t2w, image, parameters.seed, parameters.register_bspline)
-            transforms[modality] = None if result.stage == "aligned" else result.transform
-            name = f"{subject}_space-T2w_{modality}.nii.gz"
-            write_image(resample(image, t2w, transforms[modality]), registered / name)
-            row |= _registration_row(cohort, subject, modality, result, t2w)
-        placed = place_on_slices(image, grid, transforms[modality])
-        planes[modality] = minmax_per_slice(sitk.GetArrayFromImage(placed))
-    sources = np.stack([planes[m] for m in cohort.modalities], axis=1)
+    grid = slice_grid(read_image(cohort.file(subject, "T2w")), parameters.slice_size)
+    sources, transforms, row = _aligned_sources(cohort, parameters, registered, subject, grid)
     drawn = _gtv_on_grid(cohort, subject, grid, transforms)
     # where a source has no image, its zeros would count as an edge-free, noise-free scan
     covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
@@ -198,6 +185,26 @@ def preprocess_patient(
     patient = PatientSlices(subject, sources, gtv, reference, grid)
     write_patient(store, patient, {"settings": settings, "row": row})
     return row
+
+
+def _aligned_sources(
+    cohort: Cohort, parameters: Parameters, registered: Path, subject: str, grid: sitk.Image
+) -> tuple[np.ndarray, dict[str, sitk.Transform | None], dict[str, Any]]:
+    """Sources (slices, m, h, w) on the slice grid, their transforms, and the registration's row."""
+    t2w = read_image(cohort.file(subject, "T2w"))
+    planes, row, transforms = [], {"subject": subject}, {"T2w": None}
+    for modality in cohort.modalities:
+        image = t2w
+        if modality != "T2w":
+            image = read_image(cohort.file(subject, modality))
+            result = register(t2w, image, parameters.seed, parameters.register_bspline)
+            transforms[modality] = None if result.stage == "aligned" else result.transform
+            name = f"{subject}_space-T2w_{modality}.nii.gz"
+            write_image(resample(image, t2w, transforms[modality]), registered / name)
+            row |= _registration_row(cohort, subject, modality, result, t2w)
+        placed = place_on_slices(image, grid, transforms[modality])
+        planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))
+    return np.stack(planes, axis=1), transforms, row
 
 
 def _registration_row(
