@@ -3,8 +3,9 @@
 python benchmarks/balance.py [--profile quick] [--manifest FILE] [--scales 0.1 0.3 1 3]
 
 Trains PGMIF once per gradient scale (adversarial weight 1) on a run's training patients less the
-held-out ones, and measures CNR, Q and fidelity on those. Test patients are never opened. Needs
-01_preprocessing of that run. Writes figures/<run>/figure_balance.(png|pdf|csv).
+held-out ones; CNR, Q and fidelity are those of the best checkpoint on the held-out ones. Test
+patients are never opened. Needs 01_preprocessing of that run. Writes
+figures/<run>/figure_balance.(png|pdf|csv).
 """
 
 import argparse
@@ -13,14 +14,12 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from pgmif_core.evaluation import cnr, fuse_volume, sobel_against, validation_row
+from pgmif_core.evaluation import baseline_row
 from pgmif_core.figures import save_figure
-from pgmif_core.fusion import split_training, training_settings
-from pgmif_core.methods import load_generator
+from pgmif_core.fusion import split_training, training_settings, watched_training
 from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.slices import TrainingSlices
 from pgmif_core.steps import Run, open_run
-from pgmif_core.training import train
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}
@@ -34,22 +33,11 @@ def balance_table(run: Run, scales: list[float]) -> pd.DataFrame:
     for scale in scales:
         settings = replace(training_settings(run, "pgmif"), content_scale=scale)
         slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
-        weights = train(settings, slices, run.folder(f"balance/{scale:g}"), say=lambda _: None)
-        row = validation_row(load_generator(weights), patients, settings.epsilon)
-        rows.append({"gradient_scale": scale, "validation_patients": len(patients), **row})
+        table = watched_training(run, settings, slices, patients, run.folder(f"balance/{scale:g}"))
+        best = table.loc[table["score"].idxmax()].to_dict()
+        rows.append({"gradient_scale": scale, "validation_patients": len(patients), **best})
         print({k: round(v, 3) for k, v in rows[-1].items()}, flush=True)
     return pd.DataFrame(rows)
-
-
-def reference_values(run: Run) -> dict[str, float]:
-    """The same means for untouched T2w."""
-    rows = []
-    for subject in split_training(run)[1]:
-        patient = run.patient(subject)
-        volume = fuse_volume("t2w", patient)
-        rows.append({"cnr": cnr(volume, patient), "q_t1w": sobel_against(volume, patient, 0),
-                     "q_t2w": sobel_against(volume, patient, 1)})
-    return pd.DataFrame(rows).mean().to_dict()
 
 
 def balance_figure(table: pd.DataFrame, t2w: dict[str, float], label: str) -> plt.Figure:
@@ -74,7 +62,8 @@ def main() -> None:
     values = {"manifest": options.manifest} if options.manifest else {}
     run = open_run(read_parameters(find_root() / "params" / f"{options.profile}.yaml", **values))
     table = balance_table(run, options.scales)
-    figure = balance_figure(table, reference_values(run), run.label)
+    held_out = [run.patient(s) for s in split_training(run)[1]]
+    figure = balance_figure(table, baseline_row(held_out), run.label)
     print(save_figure(figure, run.figures, "figure_balance", table))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods import METHODS, T2W
+from pgmif_core.methods import METHODS, T1W, T2W
 from pgmif_core.metrics import (
     contrast_correlation,
     contrast_to_noise_ratio,
@@ -135,17 +135,27 @@ def validation_row(
 ) -> Mapping[str, float]:
     """Means over validation patients of CNR, Q and fidelity: what 02_training watches."""
     rows = []
-    for patient in patients:
-        planes = np.flatnonzero((patient.gtv | patient.reference).any(axis=(1, 2)))
-        part = patient._replace(
-            sources=np.asarray(patient.sources[planes]), gtv=np.asarray(patient.gtv[planes]),
-            reference=np.asarray(patient.reference[planes]),
-        )
-        volume = fuse_volume(TARGET, part, generator)
-        rows.append({
-            "cnr": cnr(volume, part),
-            "q_t1w": sobel_against(volume, part, 0),
-            "q_t2w": sobel_against(volume, part, T2W),
-            **fidelity(volume, part, epsilon),
-        })
+    for patient in map(_measured_slices, patients):
+        volume = fuse_volume(TARGET, patient, generator)
+        rows.append({**_paper_measures(volume, patient), **fidelity(volume, patient, epsilon)})
     return pd.DataFrame(rows).mean().to_dict()
+
+
+def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
+    """Means of CNR and Q of untouched T2w: what validation scores are relative to."""
+    parts = map(_measured_slices, patients)
+    return pd.DataFrame([_paper_measures(fuse_volume("t2w", p), p) for p in parts]).mean().to_dict()
+
+
+def _measured_slices(patient: PatientSlices) -> PatientSlices:
+    planes = np.flatnonzero((patient.gtv | patient.reference).any(axis=(1, 2)))
+    arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in ("sources", "gtv", "reference")}
+    return patient._replace(**arrays)
+
+
+def _paper_measures(volume: NDArray, patient: PatientSlices) -> dict[str, float]:
+    return {
+        "cnr": cnr(volume, patient),
+        "q_t1w": sobel_against(volume, patient, T1W),
+        "q_t2w": sobel_against(volume, patient, T2W),
+    }

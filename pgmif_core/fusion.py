@@ -1,5 +1,6 @@
 """Steps 02-05 for one patient or method of a run: train, fuse, measure."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from pgmif_core.architecture import architecture_figure, layer_table
 from pgmif_core.evaluation import (
     NOT_IN_COMPARISON,
+    baseline_row,
     cnr,
     fidelity,
     fuse_volume,
@@ -27,9 +29,9 @@ from pgmif_core.methods import METHODS, T2W, load_generator
 from pgmif_core.networks import Generator
 from pgmif_core.preprocessing import each_patient
 from pgmif_core.regions import head_mask
-from pgmif_core.slices import TrainingSlices
+from pgmif_core.slices import PatientSlices, TrainingSlices
 from pgmif_core.steps import Run, read_fused, write_fused, write_table
-from pgmif_core.training import TrainingSettings, train
+from pgmif_core.training import TrainingSettings, train, write_weights
 
 LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")
 
@@ -76,20 +78,44 @@ def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     # a training patient may lack a reference region; then there is no CNR to watch
     patients = [p for p in map(run.patient, held_out) if p.reference.any()]
     print(f"{method}: {len(slices)} slices of {len(fit)} patients, {len(held_out)} held out")
-    log = folder / "validation_log.csv"
+    validation = watched_training(run, training_settings(run, method), slices, patients, folder)
+    return pd.read_csv(folder / "history.csv"), validation
+
+
+def watched_training(
+    run: Run, settings: TrainingSettings, slices: TrainingSlices,
+    patients: Sequence[PatientSlices], folder: Path,
+) -> pd.DataFrame:
+    """Train, score every checkpoint on held-out patients, keep the best as the weights.
+
+    The score is the mean CNR and the mean Q of the patients, each divided by that of untouched T2w,
+    added: the paper's two measures in equal parts. Without held-out patients, or with
+    `select_checkpoint: false`, the last weights count. Returns one row per checkpoint.
+    """
+    log, best = folder / "validation_log.csv", folder / "best.safetensors"
+    epsilon = run.parameters.epsilon
+    unchanged = baseline_row(patients) if patients else {}
 
     def watch(iteration: int, generator: Generator) -> None:
-        if patients:
-            rows = pd.read_csv(log) if log.exists() else pd.DataFrame({"iteration": []})
-            row = {"iteration": iteration,
-                   **validation_row(generator, patients, run.parameters.epsilon)}
-            earlier = rows[rows["iteration"] < iteration]
-            write_table(pd.concat([earlier, pd.DataFrame([row])]) if len(earlier)
-                        else pd.DataFrame([row]), log)
+        if not patients:
+            return
+        row = {"iteration": iteration, **validation_row(generator, patients, epsilon)}
+        sharpness = (row["q_t1w"] + row["q_t2w"]) / (unchanged["q_t1w"] + unchanged["q_t2w"])
+        row["score"] = row["cnr"] / abs(unchanged["cnr"]) + sharpness
+        earlier = pd.read_csv(log) if log.exists() and iteration > settings.checkpoint_every else None
+        rows = pd.DataFrame([row])
+        if earlier is not None:
+            rows = pd.concat([earlier[earlier["iteration"] < iteration], rows])
+        write_table(rows, log)
+        if row["score"] >= rows["score"].max():
+            write_weights(generator, settings, best, iteration)
 
-    train(training_settings(run, method), slices, folder, watch)
-    validation = pd.read_csv(log) if log.exists() else pd.DataFrame({"iteration": []})
-    return pd.read_csv(folder / "history.csv"), validation
+    weights = train(settings, slices, folder, watch)
+    if not patients:
+        return pd.DataFrame({"iteration": []})
+    if run.parameters.select_checkpoint:
+        shutil.copyfile(best, weights)
+    return pd.read_csv(log)
 
 
 def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ class Parameters(BaseModel):
         [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
-    gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
+    gradient_scale: Positive = Field(0.3, description="PGMIF: weight of the gradient term : GAN 1")
     maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
@@ -65,9 +65,12 @@ class Parameters(BaseModel):
     learning_rate: Positive = Field(2e-4, description="Adam, PGMIF and GMMCI")
     learning_rate_dlmwl: Positive = Field(1e-4, description="Adam, DLMWL")
     discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
-    checkpoint_every: Count = Field(100, description="iterations between checkpoints")
+    checkpoint_every: Count = Field(50, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
         3, description="training patients held out to watch the training"
+    )
+    select_checkpoint: bool = Field(
+        True, description="keep the checkpoint with the best validation score, not the last"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
 

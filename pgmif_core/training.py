@@ -42,7 +42,7 @@ class TrainingSettings:
     start: str = "mean"
     epsilon: float = 1e-2
     gradient_weights: tuple[float, ...] = (1.0, 8.0)
-    content_scale: float = 1.0
+    content_scale: float = 0.3
     adversarial: bool = True
     iterations: int = 400
     batch_size: int = 8
@@ -83,14 +83,12 @@ class Trainer:
             )
         for network in (generator, discriminators):  # convolutions run a quarter faster like this
             network.to(memory_format=torch.channels_last)
-        # betas: the usual choice for adversarial training; the paper names only Adam and its rate
-        adam = {"betas": (0.5, 0.999)}
         self.generator, self.generator_optimizer = self.fabric.setup(
-            generator, torch.optim.Adam(generator.parameters(), settings.learning_rate, **adam)
+            generator, torch.optim.Adam(generator.parameters(), settings.learning_rate)
         )
         self.discriminators, self.discriminator_optimizer = self.fabric.setup(
             discriminators,
-            torch.optim.Adam(discriminators.parameters(), settings.discriminator_rate, **adam),
+            torch.optim.Adam(discriminators.parameters(), settings.discriminator_rate),
         )
         self.iteration = 0
 
@@ -239,9 +237,15 @@ def train(
     return write_weights(generator, settings, folder / "weights.safetensors")
 
 
-def write_weights(generator: Generator, settings: TrainingSettings, path: Path) -> Path:
-    """Generator weights as safetensors, with what is needed to rebuild and to trace them."""
+def write_weights(
+    generator: Generator, settings: TrainingSettings, path: Path, iteration: int | None = None
+) -> Path:
+    """Generator weights as safetensors, with what is needed to rebuild and to trace them.
+
+    `iteration`: where in the training they are from; the end if not given.
+    """
     metadata = {
+        "iteration": str(settings.iterations if iteration is None else iteration),
         "generator": json.dumps(generator.settings),
         "training": json.dumps(asdict(settings)),
     }
