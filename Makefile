@@ -33,14 +33,14 @@ slow: $(READY)  ## tests that run whole pipelines
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ARGS)
 
 notebooks: $(READY)  ## strip the outputs of all notebooks
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lab: $(READY)  ## JupyterLab
 	$(BIN)/python -m pip install --quiet "jupyterlab>=4.3"
 	$(BIN)/jupyter lab notebooks
 
 lint: $(READY)  ## ruff
-	$(BIN)/ruff check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 
 calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched inputs)
 	$(BIN)/python benchmarks/calibrate_phantom.py --check --profile $(PROFILE)
