@@ -158,6 +158,8 @@ def reproduce(options: argparse.Namespace) -> int:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "
               "command goes on from here.", file=sys.stderr)
         return 1
+    if {"-n", "--dry-run"} & set(options.snakemake):
+        return 0
     minutes = (time.perf_counter() - start) / 60
     print(f"\nDone in {minutes:.1f} min. Figures: figures/{name}/   tables: results/{name}/")
     return 0
