@@ -45,8 +45,9 @@ lint: $(READY)  ## ruff
 calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched inputs)
 	$(BIN)/python benchmarks/calibrate_phantom.py --check --profile $(PROFILE)
 
-balance: $(READY)  ## PGMIF's gradient : adversarial balance on validation patients
-	$(BIN)/python benchmarks/balance.py --profile $(PROFILE) $(if $(MANIFEST),--manifest $(MANIFEST))
+balance: $(READY)  ## content : adversarial balance of PGMIF and GMMCI on validation patients
+	for method in pgmif gmmci; do $(BIN)/python benchmarks/balance.py --method $$method \
+	    --profile $(PROFILE) $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS) || exit 1; done
 
 lock: $(READY)  ## write requirements.lock from .venv
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

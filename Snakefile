@@ -4,7 +4,7 @@
 # A rule's params are the parameters that its notebook declares, so changing one parameter reruns
 # exactly the notebooks that use it, and what comes after them.
 
-from pgmif_core.pipeline import declared_parameters, patient_files, rule_command
+from pgmif_core.pipeline import code_files, declared_parameters, patient_files, rule_command
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
@@ -12,8 +12,10 @@ LEARNED = ["pgmif", "gmmci", "dlmwl", "pgmif_literal"]
 THREADS = max(1, workflow.cores)
 
 
-def core(*modules):
-    return [f"pgmif_core/{name}.py" for name in modules]
+# a notebook and every module that it imports, directly or through others
+def code(notebook):
+    path = f"notebooks/{notebook}.ipynb"
+    return [path, *code_files(path)]
 
 
 def parameters(notebook):
@@ -31,15 +33,12 @@ rule all:
 
 rule cohort:
     input:
-        "notebooks/00_cohort.ipynb",
+        code("00_cohort"),
         config["manifest"],
-        core("phantom/__init__", "phantom/anatomy", "phantom/tumour", "phantom/acquisition"),
-        core("phantom/tissues"),
-        "pgmif_core/phantom/tissues.csv",
-        "pgmif_core/phantom/atlas.csv",
         patient_files(config),
     output:
         f"{RUN}/00_cohort/manifest.csv",
+        f"{FIGURES}/figure_0_{'cohort' if patient_files(config) else 'phantoms'}.png",
     params:
         parameters("00_cohort"),
     log:
@@ -51,13 +50,13 @@ rule cohort:
 
 rule preprocessing:
     input:
-        "notebooks/01_preprocessing.ipynb",
-        rules.cohort.output,
+        code("01_preprocessing"),
+        rules.cohort.output[0],
         patient_files(config),
-        core("preprocessing", "registration", "slices", "regions", "images"),
     output:
         f"{RUN}/01_preprocessing/preprocessing.csv",
         f"{FIGURES}/figure_registration.png",
+        f"{FIGURES}/figure_preprocessed.png",
     params:
         parameters("01_preprocessing"),
     log:
@@ -69,9 +68,8 @@ rule preprocessing:
 
 rule training:
     input:
-        "notebooks/02_training.ipynb",
-        rules.preprocessing.output,
-        core("training", "networks", "losses", "gradients"),
+        code("02_training"),
+        rules.preprocessing.output[0],
     output:
         f"{RUN}/02_training/{{method}}/weights.safetensors",
         f"{RUN}/02_training/{{method}}/validation.csv",
@@ -87,9 +85,8 @@ rule training:
 
 rule baseline_comparison:
     input:
-        "notebooks/03_baseline_comparison.ipynb",
+        code("03_baseline_comparison"),
         expand(rules.training.output[0], method=LEARNED),
-        core("methods", "evaluation"),
     output:
         f"{RUN}/03_baseline_comparison/fused.csv",
         f"{FIGURES}/figure_3_baselines.png",
@@ -105,9 +102,8 @@ rule baseline_comparison:
 
 rule cnr_boxplots:
     input:
-        "notebooks/04_cnr_boxplots.ipynb",
-        rules.baseline_comparison.output,
-        core("metrics", "statistics"),
+        code("04_cnr_boxplots"),
+        rules.baseline_comparison.output[0],
         "published/results.csv",
     output:
         f"{RUN}/04_cnr_boxplots/cnr.csv",
@@ -124,9 +120,8 @@ rule cnr_boxplots:
 
 rule sobel_analysis:
     input:
-        "notebooks/05_sobel_analysis.ipynb",
-        rules.baseline_comparison.output,
-        core("metrics", "statistics", "gradients"),
+        code("05_sobel_analysis"),
+        rules.baseline_comparison.output[0],
         "published/results.csv",
     output:
         f"{RUN}/05_sobel_analysis/sobel.csv",
@@ -143,10 +138,9 @@ rule sobel_analysis:
 
 rule claims:
     input:
-        "notebooks/06_claims.ipynb",
-        rules.cnr_boxplots.output,
-        rules.sobel_analysis.output,
-        core("claims"),
+        code("06_claims"),
+        rules.cnr_boxplots.output[:2],
+        rules.sobel_analysis.output[:2],
     output:
         f"{RUN}/06_claims/claims.csv",
         f"{FIGURES}/table_claims.png",

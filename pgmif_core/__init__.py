@@ -2,9 +2,10 @@
 
 The modules read bottom-up; each imports only modules above it in this list:
 fingerprints, gradients, losses, networks, metrics, regions, statistics, phantom, images,
-validation, cohort, registration, slices, methods, training, parameters, preprocessing, evaluation,
-figures, panels, architecture, claims, steps (files of a run), fusion (steps 02-05 for a run),
-pipeline (the command behind `make reproduce`). tests/test_house.py holds this order.
+validation, cohort, registration, slices, methods, training, parameters, patients (over processes),
+volumes (step 00), preprocessing (step 01), evaluation, figures, panels, architecture, claims,
+steps (files of a run), fusion (steps 02-05), pipeline (the command behind `make reproduce`).
+tests/test_house.py holds this order.
 """
 
 __version__ = "0.1.0"

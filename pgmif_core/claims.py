@@ -72,20 +72,21 @@ def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> lis
 
 def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
     signed = cnr_summary.set_index("method")["cv_percent"]
+    printed = f"{cnr_summary.set_index('method').loc[TARGET, 'paper_cv_percent']:.3g} %"
     if signed[[TARGET, *COMPARED]].isna().any():
-        return _row("PGMIF has the lowest inter-patient CV of CNR", "31.4 %", "none", UNTESTABLE,
+        return _row("PGMIF has the lowest inter-patient CV of CNR", printed, "none", UNTESTABLE,
                     "a spread between patients needs at least two test patients")
     if (signed[[TARGET, *COMPARED]] <= 0).any():
         mixed = [_label(n) for n in (TARGET, *COMPARED) if signed[n] <= 0]
         return _row(
-            "PGMIF has the lowest inter-patient CV of CNR", "31.4 %", f"{signed[TARGET]:.3g} %",
+            "PGMIF has the lowest inter-patient CV of CNR", printed, f"{signed[TARGET]:.3g} %",
             UNTESTABLE,
             f"the mean CNR of {', '.join(mixed)} is not positive, so its CV is not a spread",
         )
     claim = _rank_claim(
         cnr_summary, "cv_percent", "paper_cv_percent", "inter-patient CV of CNR", COMPARED, False
     )
-    return claim | {"paper": "31.4 %", "here": f"{signed[TARGET]:.3g} %"}
+    return claim | {"paper": printed, "here": f"{signed[TARGET]:.3g} %"}
 
 
 def claims_table(
@@ -107,7 +108,8 @@ def claims_table(
         ))
         rows += _p_claims(table, f"Sobel against {reference}", fused)
     rows.append(_row(
-        "a pair is fused within 0.1 s", "0.1 s (RTX 3090)", f"{seconds_per_pair * 1000:.0f} ms (CPU)",
-        HOLDS if seconds_per_pair <= 0.1 else FAILS, "median over slices, batch 1, on this machine",
+        "a pair is fused within 0.1 s", "0.1 s", f"{seconds_per_pair * 1000:.0f} ms (CPU)",
+        HOLDS if seconds_per_pair <= 0.1 else FAILS,
+        "median of 15 runs on one pair of slices, batch 1, on this machine",
     ))
     return pd.DataFrame(rows)

@@ -15,12 +15,14 @@ from pgmif_core.validation import (
     FURTHER_MODALITIES,
     ManifestError,
     column_problems,
+    length_problems,
     row_problems,
     sharing_problems,
     split_problems,
 )
 
 SMALLEST_OVERLAP = 0.1
+FEWEST_VOXELS = 4  # coarser levels of the registration smooth over this many
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Cohort:
         """Short name for folders: 'phantom', or the name of the manifest's folder."""
         if self.is_phantom:
             return "phantom"
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", self.path.resolve().parent.name).strip("-") or "cohort"
+        folder = Path(os.path.abspath(self.path)).parent.name
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", folder).strip("-") or "cohort"
 
     @property
     def label(self) -> str:
@@ -83,17 +86,18 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
         raise ManifestError([f"{path}: expected a CSV file, found none. Check MANIFEST."])
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header = [name.strip() for name in next(csv.reader(file), [])]
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-        )
-    except (ValueError, UnicodeDecodeError) as error:
+            lines = [[entry.strip() for entry in line] for line in csv.reader(file)]
+    except (ValueError, csv.Error) as error:
         raise ManifestError([f"{path}: expected a CSV table, found: {error}"]) from error
-    problems = column_problems(path, header)
+    header, *rows = lines or [[]]
+    for row in rows:  # spreadsheets leave commas at the end
+        while len(row) > len(header) and not row[-1]:
+            row.pop()
+    problems = column_problems(path, header) or length_problems(path, header, rows)
     if problems:
         raise ManifestError(problems)
-    table.columns = header
-    table = table.apply(lambda column: column.str.strip())
+    table = pd.DataFrame([row for row in rows if any(row)], columns=header, dtype=str)
+    table.index = [number for number, row in enumerate(rows) if any(row)]  # line of the file − 2
     further = tuple(c for c in table.columns if c in FURTHER_MODALITIES)
     modalities = ("T1w", "T2w", *further)
     if table.empty:
@@ -124,6 +128,12 @@ def _patient_problems(cohort: Cohort, subject: str) -> list[str]:
             if low == high:
                 problems.append(
                     f"{where}, column {modality}: expected an image, found the constant {low:g}."
+                )
+            size = images[modality].GetSize()
+            if min(size) < FEWEST_VOXELS:
+                problems.append(
+                    f"{where}, column {modality}: expected a volume of at least {FEWEST_VOXELS} "
+                    f"voxels along every axis, found {size}; 3-D registration needs the series."
                 )
     if "T2w" in images:
         problems += [

@@ -1,6 +1,6 @@
 """Fuse patients with every method, measure what came out, and set it beside the paper."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -132,19 +132,28 @@ def _beside_published(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame
 
 def validation_row(
     generator: Generator, patients: Iterable[PatientSlices], epsilon: float
-) -> Mapping[str, float]:
-    """Means over validation patients of CNR, Q and fidelity: what 02_training watches."""
+) -> dict[str, float]:
+    """Medians over validation patients of CNR, Q and fidelity, and the score: what 02 watches.
+
+    The score of a patient is CNR ÷ |CNR of untouched T2w| + Q ÷ Q of untouched T2w (Q summed over
+    T1w and T2w): the paper's two measures in equal parts; 2 for T2w itself where its CNR is positive.
+    """
     rows = []
     for patient in map(_measured_slices, patients):
         volume = fuse_volume(TARGET, patient, generator)
-        rows.append({**_paper_measures(volume, patient), **fidelity(volume, patient, epsilon)})
-    return pd.DataFrame(rows).mean().to_dict()
+        row = _paper_measures(volume, patient)
+        unchanged = _paper_measures(fuse_volume("t2w", patient), patient)
+        sharpness, before = (values["q_t1w"] + values["q_t2w"] for values in (row, unchanged))
+        score = row["cnr"] / abs(unchanged["cnr"]) + sharpness / before
+        rows.append({**row, **fidelity(volume, patient, epsilon), "score": score})
+    return pd.DataFrame(rows).median().to_dict()
 
 
 def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
-    """Means of CNR and Q of untouched T2w: what validation scores are relative to."""
+    """Medians of CNR and Q of untouched T2w: what validation patients are compared with."""
     parts = map(_measured_slices, patients)
-    return pd.DataFrame([_paper_measures(fuse_volume("t2w", p), p) for p in parts]).mean().to_dict()
+    rows = [_paper_measures(fuse_volume("t2w", p), p) for p in parts]
+    return pd.DataFrame(rows).median().to_dict()
 
 
 def _measured_slices(patient: PatientSlices) -> PatientSlices:

@@ -51,7 +51,9 @@ def save_figure(
         figure.savefig(temporary, dpi=dpi, metadata=metadata)
         temporary.replace(folder / f"{name}{suffix}")
     if data is not None:
-        data.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        temporary = folder / f".{name}.csv"
+        data.to_csv(temporary, index=False, float_format="%.6g")
+        temporary.replace(folder / f"{name}.csv")
     return folder / f"{name}.png"
 
 
@@ -102,7 +104,9 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
         if name in validation:
             scores.plot(validation["iteration"], validation[name], "o-", color=colour,
                         label=text, markersize=3)
-    scores.set_title("validation patients")
+    for iteration in validation.loc[validation["kept"], "iteration"] if "kept" in validation else ():
+        scores.axvline(iteration, color="k", linewidth=0.7, linestyle=":", label="weights kept")
+    scores.set_title("validation patients, median")
     scores.set_ylim(bottom=0)
     if len(validation):
         scores.legend(frameon=False)

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from pgmif_core.architecture import architecture_figure, layer_table
 from pgmif_core.evaluation import (
     NOT_IN_COMPARISON,
-    baseline_row,
     cnr,
     fidelity,
     fuse_volume,
@@ -23,14 +22,14 @@ from pgmif_core.evaluation import (
     validation_row,
 )
 from pgmif_core.figures import save_figure
-from pgmif_core.fingerprints import file_hash
+from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods import METHODS, T2W, load_generator
 from pgmif_core.networks import Generator
-from pgmif_core.preprocessing import each_patient
+from pgmif_core.patients import each_patient
 from pgmif_core.regions import head_mask
-from pgmif_core.slices import PatientSlices, TrainingSlices
-from pgmif_core.steps import Run, read_fused, write_fused, write_table
+from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
+from pgmif_core.steps import Run, fused_details, read_fused, write_fused, write_table
 from pgmif_core.training import TrainingSettings, train, write_weights
 
 LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")
@@ -54,6 +53,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         crop=p.crop,
         learning_rate=p.learning_rate_dlmwl if method == "dlmwl" else p.learning_rate,
         discriminator_rate=p.discriminator_rate,
+        anneal=p.anneal,
         checkpoint_every=p.checkpoint_every,
         seed=p.seed,
         device=p.device,
@@ -61,23 +61,25 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
 
 
 def split_training(run: Run) -> tuple[list[str], list[str]]:
-    """Training patients to fit on, and those held out to watch: never a test patient.
+    """Training patients to fit on, and those to watch: never a test patient.
 
-    `validation_patients`, but at most a third of the training patients.
+    `validation_patients` are held out where three times as many are there. A smaller cohort can
+    spare none: then they are fitted and watched both. The training itself sees no tumour contour.
     """
     subjects = run.cohort().subjects("train")
-    held_out = min(run.parameters.validation_patients, len(subjects) // 3)
-    return subjects[held_out:], subjects[:held_out]
+    wanted = run.parameters.validation_patients
+    return subjects[wanted if len(subjects) >= 3 * wanted else 0 :], subjects[:wanted]
 
 
 def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train a learned method of a run; returns its history and its validation table."""
     folder = run.folder(f"02_training/{method}")
-    fit, held_out = split_training(run)
+    fit, watched = split_training(run)
     slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)
-    # a training patient may lack a reference region; then there is no CNR to watch
-    patients = [p for p in map(run.patient, held_out) if p.reference.any()]
-    print(f"{method}: {len(slices)} slices of {len(fit)} patients, {len(held_out)} held out")
+    # a training patient may lack a reference region or a covered tumour: no CNR to watch then
+    patients = [p for p in map(run.patient, watched) if p.reference.any() and p.gtv.any()]
+    how = "held out" if set(watched).isdisjoint(fit) else "fitted too, patients are few"
+    print(f"{method}: {len(slices)} slices of {len(fit)} patients; {len(patients)} watched ({how})")
     validation = watched_training(run, training_settings(run, method), slices, patients, folder)
     return pd.read_csv(folder / "history.csv"), validation
 
@@ -86,22 +88,18 @@ def watched_training(
     run: Run, settings: TrainingSettings, slices: TrainingSlices,
     patients: Sequence[PatientSlices], folder: Path,
 ) -> pd.DataFrame:
-    """Train, score every checkpoint on held-out patients, keep the best as the weights.
+    """Train, score every checkpoint on validation patients, keep the best as the weights.
 
-    The score is the mean CNR and the mean Q of the patients, each divided by that of untouched T2w,
-    added: the paper's two measures in equal parts. Without held-out patients, or with
-    `select_checkpoint: false`, the last weights count. Returns one row per checkpoint.
+    Without validation patients, or with `select_checkpoint: false`, the last weights count. Returns
+    one row per checkpoint; `kept` marks the one whose weights count.
     """
     log, best = folder / "validation_log.csv", folder / "best.safetensors"
     epsilon = run.parameters.epsilon
-    unchanged = baseline_row(patients) if patients else {}
 
     def watch(iteration: int, generator: Generator) -> None:
         if not patients:
             return
         row = {"iteration": iteration, **validation_row(generator, patients, epsilon)}
-        sharpness = (row["q_t1w"] + row["q_t2w"]) / (unchanged["q_t1w"] + unchanged["q_t2w"])
-        row["score"] = row["cnr"] / abs(unchanged["cnr"]) + sharpness
         earlier = pd.read_csv(log) if log.exists() and iteration > settings.checkpoint_every else None
         rows = pd.DataFrame([row])
         if earlier is not None:
@@ -110,36 +108,55 @@ def watched_training(
         if row["score"] >= rows["score"].max():
             write_weights(generator, settings, best, iteration)
 
-    weights = train(settings, slices, folder, watch)
+    watched = store_fingerprint(run.store, [p.subject for p in patients]) + code_fingerprint(
+        "evaluation", "metrics", "regions"
+    )
+    weights = train(settings, slices, folder, watch, watched)
     if not patients:
         return pd.DataFrame({"iteration": []})
+    table = pd.read_csv(log)
+    chosen = table["score"].idxmax() if run.parameters.select_checkpoint else len(table) - 1
     if run.parameters.select_checkpoint:
-        shutil.copyfile(best, weights)
-    return pd.read_csv(log)
+        temporary = weights.with_name(f".{weights.name}")
+        shutil.copyfile(best, temporary)
+        temporary.replace(weights)
+    return table.assign(kept=table.index == chosen)
 
 
 def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:
-    """Fuse one test patient with every method and write the volumes; returns fidelity rows."""
-    patient = run.patient(subject)
+    """Fuse one test patient with every method and write the volumes; returns fidelity rows.
+
+    A volume that was made from the same slices, weights and code is kept.
+    """
+    patient, epsilon = run.patient(subject), run.parameters.epsilon
+    code = code_fingerprint(
+        "methods", "networks", "evaluation", "metrics", "regions", "losses", "gradients"
+    )
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     rows = []
     for name, method in METHODS.items():
         if method.kind == "learned" and name not in weights:
             continue
-        generator = load_generator(weights[name]) if name in weights else None
-        volume = fuse_volume(name, patient, generator)
         details = {"WeightsSHA256": file_hash(weights[name])} if name in weights else {}
-        write_fused(run, patient, name, volume, details)
-        rows.append({
-            "subject": subject, "method": name,
-            **fidelity(volume, patient, run.parameters.epsilon, head),
-        })
+        details |= {"Slices": store_fingerprint(run.store, [subject]), "Code": code, "Epsilon": epsilon}
+        known = fused_details(run, subject, name)
+        if {key: known.get(key) for key in details} != details:
+            generator = load_generator(weights[name]) if name in weights else None
+            volume = fuse_volume(name, patient, generator)
+            known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}
+            write_fused(run, patient, name, volume, known)
+        rows.append({"subject": subject, "method": name, **known["Fidelity"]})
     return rows
+
+
+def trained_weights(run: Run) -> dict[str, Path]:
+    """The weights of every learned method that has been trained."""
+    return {name: run.weights(name) for name in LEARNED if run.weights(name).exists()}
 
 
 def fuse_cohort(run: Run) -> pd.DataFrame:
     """Fuse all test patients with every method; one row per patient and method."""
-    weights = {name: run.weights(name) for name in LEARNED if run.weights(name).exists()}
+    weights = trained_weights(run)
     subjects = run.cohort().subjects("test")
     done = each_patient(partial(fuse_patient, run, weights), subjects, run.parameters.workers)
     return pd.DataFrame([row for rows in done for row in rows])
@@ -163,8 +180,8 @@ def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> float:
-    """Median seconds to fuse one pair of slices, batch 1, on the CPU threads in use."""
+def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict[str, float]:
+    """Median seconds to fuse one pair of slices, batch 1, on the CPU, and the threads in use."""
     generator = load_generator(run.weights(method))
     patient = run.patient(run.cohort().subjects("test")[0])
     pair = torch.from_numpy(np.array(patient.sources[:1]))
@@ -174,10 +191,10 @@ def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> floa
         start = time.perf_counter()
         METHODS[method](pair, generator)
         times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    return {"seconds_per_pair": float(np.median(times)), "threads": torch.get_num_threads()}
 
 
-def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)) -> pd.DataFrame:
+def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)) -> pd.DataFrame:
     """How much ε decides: self-alignment of T2w and relative alignment of PGMIF, medians."""
     rows = []
     for subject in run.cohort().subjects("test"):

@@ -108,9 +108,12 @@ def write_image(
     volume.header.set_xyzt_units("mm")
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     nibabel.save(volume, temporary)
+    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    if sidecar is not None:
+        beside.unlink(missing_ok=True)  # an interrupted rewrite must not describe the new volume
     temporary.replace(path)
     if sidecar is not None:
-        write_json(sidecar, path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
+        write_json(sidecar, beside)
     return path
 
 
@@ -164,13 +167,15 @@ def resample(
 ) -> sitk.Image:
     """Resample onto another image's grid; linear, or nearest neighbour for masks.
 
-    Outside the image: 0, or its minimum where that is negative (CT, z-scores), so that padding
-    never looks like tissue.
+    Outside the image: 0, or its 1st percentile where that is negative (CT, z-scores), so that
+    padding never looks like tissue. Not the minimum: a few ringing voxels would frame the image.
 
     `transform` maps points of `grid` to points of `image` (the SimpleITK convention).
     """
     if transform is None and same_grid(image, grid):
         return image
     interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    outside = min(0.0, float(sitk.MinimumMaximum(image)[0]))
+    outside = 0.0
+    if sitk.MinimumMaximum(image)[0] < 0:
+        outside = min(0.0, float(np.percentile(sitk.GetArrayViewFromImage(image), 1)))
     return sitk.Resample(image, grid, transform or sitk.Transform(), interpolator, outside)

@@ -15,6 +15,7 @@ from pgmif_core.methods import METHODS
 from pgmif_core.slices import PatientSlices, slice_grid
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
+RADIOLOGICAL = "patient's right on the left"
 
 
 def _plain(axes, image: NDArray, title: str = "", limits: tuple[float, float] = (0, 1)) -> None:
@@ -55,7 +56,7 @@ def contact_sheet(
             _plain(ax, patient.sources[k, m], f"{patient.subject} {modality}")
             _outline(ax, patient.gtv[k], GTV_COLOUR)
             _outline(ax, patient.reference[k], REFERENCE_COLOUR)
-    name_cohort(figure, label, "GTV orange, reference region blue")
+    name_cohort(figure, label, f"GTV orange, reference region blue; {RADIOLOGICAL}")
     return figure
 
 
@@ -73,18 +74,17 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
         t2w = read_image(cohort.file(subject, "T2w"))
         space = cohort.value(subject, "gtv_space", "T2w")
         gtv = read_image(cohort.file(subject, "gtv"))
-        masks = sitk.GetArrayFromImage(resample(gtv, t2w, nearest=True)) > 0
-        k = int(np.argmax(masks.sum(axis=(1, 2))))
         grid = slice_grid(t2w)
-        mask = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True))[k] > 0
+        masks = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True)) > 0
+        k = int(np.argmax(masks.sum(axis=(1, 2))))
         for m, modality in enumerate(modalities):
             image = read_image(cohort.file(subject, modality))
             plane = sitk.GetArrayFromImage(resample(image, grid))[k]
             ax = axes[block * len(modalities) + m, column]
             _plain(ax, plane, f"{subject} {modality}", (0, float(np.percentile(plane, 99.7))))
             if modality == space:
-                _outline(ax, mask, GTV_COLOUR)
-    name_cohort(figure, label, "as acquired, before registration; GTV outlined")
+                _outline(ax, masks[k], GTV_COLOUR)
+    name_cohort(figure, label, f"before registration; GTV outlined; {RADIOLOGICAL}")
     return figure
 
 
@@ -175,5 +175,5 @@ def patients_figure(
             title = METHODS[name].label if name in METHODS else name
             _plain(ax, image, f"{subject} {title}")
             _outline(ax, gtv, GTV_COLOUR, 0.6)
-    name_cohort(figure, label, "GTV outlined")
+    name_cohort(figure, label, f"GTV outlined; {RADIOLOGICAL}")
     return figure

@@ -49,25 +49,26 @@ class Parameters(BaseModel):
     method: Literal["pgmif", "gmmci", "dlmwl", "pgmif_literal"] = Field(
         "pgmif", description="the learned method that 02_training trains"
     )
-    epsilon: Positive = Field(1e-2, description="edge parameter ε of the normalized gradients")
+    epsilon: Positive = Field(3e-2, description="edge parameter ε of the normalized gradients")
     gradient_weights: list[NonNegative] = Field(
         [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
-    gradient_scale: Positive = Field(0.3, description="PGMIF: weight of the gradient term : GAN 1")
+    gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
     maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Count = Field(16, description="base channels of the generator")
-    iterations: Count = Field(400, description="training iterations")
+    iterations: Count = Field(200, description="training iterations")
     batch_size: Count = Field(8, description="crops per iteration")
     crop: Annotated[int, Field(ge=16)] = Field(96, description="side of the training crops")
     learning_rate: Positive = Field(2e-4, description="Adam, PGMIF and GMMCI")
     learning_rate_dlmwl: Positive = Field(1e-4, description="Adam, DLMWL")
     discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
-    checkpoint_every: Count = Field(50, description="iterations between checkpoints")
+    anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
+    checkpoint_every: Count = Field(25, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
-        3, description="training patients held out to watch the training"
+        3, description="training patients held out to watch the training, if three times as many"
     )
     select_checkpoint: bool = Field(
         True, description="keep the checkpoint with the best validation score, not the last"
@@ -77,7 +78,6 @@ class Parameters(BaseModel):
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
     dpi: Count = Field(200, description="resolution of PNG figures")
-
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Parameters":
@@ -133,7 +133,22 @@ def check_parameters(values: Mapping[str, Any]) -> Parameters:
         ) from None
 
 
-def notebook_parameters(namespace: dict[str, Any]) -> Parameters:
+class DeclaredParameters(Parameters):
+    """Parameters of a notebook: reading one that its parameters cell does not name is an error.
+
+    Otherwise it would silently take its default, whatever the run says.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Parameters.model_fields and name not in self.model_fields_set:
+            raise ParameterError(
+                f"this notebook uses {name!r}, which its parameters cell does not name; add "
+                f"`{name} = {Parameters.model_fields[name].default!r}` to that cell"
+            )
+        return super().__getattribute__(name)
+
+
+def notebook_parameters(namespace: dict[str, Any]) -> DeclaredParameters:
     """Check a notebook's parameters: `notebook_parameters(globals())` in its second cell.
 
     papermill only warns about names it does not know and then defines them; here any public plain
@@ -151,7 +166,8 @@ def notebook_parameters(namespace: dict[str, Any]) -> Parameters:
         and isinstance(value, plain)
         and not isinstance(value, types.ModuleType)
     }
-    return check_parameters(values)
+    checked = check_parameters(values)
+    return DeclaredParameters.model_construct(checked.model_fields_set, **dict(checked))
 
 
 def read_parameters(path: str | Path, **overrides: Any) -> Parameters:

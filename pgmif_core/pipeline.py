@@ -1,7 +1,7 @@
 """The command behind `make reproduce`: check everything, then let Snakemake run the notebooks.
 
 python -m pgmif_core.pipeline reproduce --profile quick [--manifest FILE] [--set name=value …]
-python -m pgmif_core.pipeline notebook 04_cnr_boxplots results/x.ipynb --parameters FILE
+python -m pgmif_core.pipeline notebook 04_cnr_boxplots results/x.ipynb [-p NAME VALUE …]
 
 Exit codes: 0 done, 1 a step failed, 2 refused before anything was started.
 """
@@ -34,6 +34,32 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
     names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
     # `method` is a wildcard of the rule, not a value of the run
     return {name: config[name] for name in names if name in config and name != "method"}
+
+
+def _imported(source: str) -> set[Path]:
+    """Files of the core that Python source imports."""
+    core = Path(__file__).parent
+    names = {n.module for n in ast.walk(ast.parse(source))
+             if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pgmif_core.")}
+    found = set()
+    for name in names:
+        path = core.joinpath(*name.split(".")[1:])
+        found |= set(path.glob("*.*")) if path.is_dir() else {path.with_suffix(".py")}
+    return found
+
+
+def code_files(notebook: str) -> list[str]:
+    """Files of the core that a notebook imports, directly or through others."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    found: set[Path] = set()
+    queue = _imported(source)
+    while queue:
+        path = queue.pop()
+        found.add(path)
+        if path.suffix == ".py":
+            queue |= _imported(path.read_text()) - found
+    return sorted(os.path.relpath(path, find_root()) for path in found)
 
 
 def rule_command(notebook: str, extra: str = "") -> str:
@@ -99,7 +125,9 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
     modalities, weights = len(cohort.modalities), len(parameters.gradient_weights)
     if weights != modalities:
         raise ParameterError(
-            f"gradient_weights: expected one per modality {cohort.modalities}, found {weights}"
+            f"gradient_weights: expected one per modality ({', '.join(cohort.modalities)}), found "
+            f"{weights}; set it, for instance "
+            f"--set gradient_weights={[1.0, 8.0, *[1.0] * (modalities - 2)]}".replace(", ", ",")
         )
     return parameters, run_name(cohort, parameters)
 
@@ -138,7 +166,9 @@ def reproduce(options: argparse.Namespace) -> int:
     base.mkdir(parents=True, exist_ok=True)
     config = {**parameters.model_dump(), "run": name}
     config_file = base / "parameters.yaml"
-    config_file.write_text(yaml.safe_dump(config, sort_keys=False))
+    temporary = config_file.with_name(f".{os.getpid()}-{config_file.name}")
+    temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+    temporary.replace(config_file)
     cores = options.cores or os.cpu_count() or 1
     command = [
         sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),

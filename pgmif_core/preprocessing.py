@@ -1,28 +1,18 @@
-"""Patients made (phantoms), registered, cut into slices and stored; one patient at a time."""
+"""Step 01: one patient registered, cut into slices and stored."""
 
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from joblib import Parallel, cpu_count, delayed
 
-from pgmif_core.cohort import Cohort, write_manifest
+from pgmif_core.cohort import Cohort
 from pgmif_core.fingerprints import code_fingerprint
-from pgmif_core.images import (
-    read_displacement,
-    read_image,
-    resample,
-    write_displacement,
-    write_image,
-    write_json,
-)
+from pgmif_core.images import read_displacement, read_image, resample, write_image
 from pgmif_core.parameters import Parameters
-from pgmif_core.phantom import PhantomSize, make_phantom
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import displacement_error, head_points, register
 from pgmif_core.slices import (
@@ -34,114 +24,7 @@ from pgmif_core.slices import (
     slice_grid,
     write_patient,
 )
-
-TRUTH_SUFFIX = "_from-T1w_to-T2w_xfm.nii.gz"
-
-
-def each_patient(
-    work: Callable[[str], Any], subjects: Sequence[str], workers: int = 0,
-    say: Callable[[str], None] = print,
-) -> list[Any]:
-    """Run `work(subject)` for all subjects over processes, single-threaded inside each.
-
-    joblib decides where: local processes, or a cluster inside
-    `joblib.parallel_config(backend="dask")`. `workers` 0 takes as many as there are cores.
-    """
-    workers = min(workers or cpu_count(), max(1, len(subjects)))
-    start = time.perf_counter()
-    parallel = Parallel(n_jobs=workers, return_as="generator", inner_max_num_threads=1) \
-        if workers > 1 else Parallel(n_jobs=1, return_as="generator")
-    results = []
-    for subject, result in zip(
-        subjects, parallel(delayed(_single_threaded)(work, s) for s in subjects), strict=True
-    ):
-        results.append(result)
-        done = len(results)
-        if done == len(subjects) or done % max(1, len(subjects) // 10) == 0:
-            seconds = time.perf_counter() - start
-            say(f"{done:3d} of {len(subjects)} patients ({subject}), {seconds:.0f} s")
-    return results
-
-
-def _single_threaded(work: Callable[[str], Any], subject: str) -> Any:
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return work(subject)
-
-
-def chosen_patients(cohort: Cohort, parameters: Parameters) -> pd.DataFrame:
-    """The rows of a run: all rows, but of a phantom cohort only as many as the profile takes."""
-    if not cohort.is_phantom:
-        return cohort.table
-    parts = [
-        cohort.table[cohort.table["split"] == split].head(count)
-        for split, count in (
-            ("train", parameters.phantom_train), ("test", parameters.phantom_test)
-        )
-    ]
-    return pd.concat(parts)
-
-
-def phantom_size(parameters: Parameters) -> PhantomSize:
-    """The acquisition matrix that a profile asks for."""
-    return PhantomSize(
-        parameters.phantom_slices, parameters.phantom_thickness_mm, parameters.phantom_pixel_mm
-    )
-
-
-def make_patient(
-    cohort: Cohort, folder: Path, parameters: Parameters, subject: str
-) -> dict[str, Any]:
-    """Write one phantom's T1w, T2w, GTV and true displacement; returns what it is.
-
-    A patient already there, made from the same seed and size, is kept.
-    """
-    seed = int(cohort.value(subject, "phantom_seed"))
-    size = phantom_size(parameters)
-    notes = {"subject": subject, "seed": seed, "code": code_fingerprint("phantom"), **vars(size)}
-    done = folder / f"{subject}.json"
-    known = pd.read_json(done, typ="series").to_dict() if done.exists() else {}
-    if all(known.get(k) == v for k, v in notes.items()):
-        return known
-    start = time.perf_counter()
-    phantom = make_phantom(seed, size)
-    for column in ("T1w", "T2w", "gtv"):
-        write_image(getattr(phantom, column), folder / phantom_file(subject, column))
-    write_displacement(phantom.displacement, folder / f"{subject}{TRUTH_SUFFIX}")
-    notes |= {
-        "t_category": phantom.tumour.stage,
-        "side": "left" if phantom.tumour.side > 0 else "right",
-        "necrotic": phantom.tumour.necrotic,
-        **phantom.motion._asdict(),
-        "gtv_ml": _volume_ml(phantom.gtv),
-        "seconds": round(time.perf_counter() - start, 2),
-    }
-    write_json(notes, done)
-    return notes
-
-
-def phantom_file(subject: str, column: str) -> str:
-    """BIDS-like file name of a phantom's image."""
-    return f"{subject}_{'label-GTV_mask' if column == 'gtv' else column}.nii.gz"
-
-
-def _volume_ml(mask: sitk.Image) -> float:
-    voxel = np.prod(mask.GetSpacing()) / 1000
-    return round(float(np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * voxel), 2)
-
-
-def resolve_manifest(cohort: Cohort, parameters: Parameters, folder: Path) -> Path:
-    """Write the run's own manifest: chosen rows, paths as seen from `folder`."""
-    table = chosen_patients(cohort, parameters).copy()
-    for index, row in table.iterrows():
-        for column in cohort.image_columns:
-            if not row[column]:
-                continue
-            if cohort.is_phantom:
-                table.loc[index, column] = f"volumes/{phantom_file(row['subject'], column)}"
-            else:
-                source = cohort.path.resolve().parent / row[column]
-                table.loc[index, column] = os.path.relpath(source, folder.resolve())
-    return write_manifest(table, folder / "manifest.csv")
+from pgmif_core.volumes import TRUTH_SUFFIX
 
 
 def preprocess_patient(
@@ -172,6 +55,12 @@ def preprocess_patient(
     # where a source has no image, its zeros would count as an edge-free, noise-free scan
     covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
     gtv = drawn & covered
+    if not gtv.any():
+        raise ValueError(
+            f"{subject}: expected every modality to image the tumour, found no slice with tumour "
+            f"({np.flatnonzero(drawn.any(axis=(1, 2))).tolist()} of {len(drawn)}) that all of "
+            f"{', '.join(cohort.modalities)} cover. Remove the patient, or bring a scan that does."
+        )
     reference = _reference(cohort, subject, parameters, sources, gtv, grid) & covered
     spacing = grid.GetSpacing()
     row |= {

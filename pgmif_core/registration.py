@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images import overlap_fraction, resample, same_grid
+from pgmif_core.images import resample, same_grid
 from pgmif_core.regions import head_mask
 
 ALIGNED_MM = 1.0  # mean rigid correction below which a shared grid counts as registered already
@@ -97,16 +97,26 @@ def _shrink(image: sitk.Image, factor: int) -> sitk.Image:
     return sitk.BinShrink(image, factors)
 
 
+def _best_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler3DTransform:
+    """As the scanner says, or centre on centre of volumes or of heads: the best mutual information.
+
+    The scanner is right within one session; another couch position or export may lose that.
+    """
+    starts = [sitk.Euler3DTransform()]
+    middle = np.array(fixed.GetSize()) / 2
+    starts[0].SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+    filters = sitk.CenteredTransformInitializerFilter
+    for kind, pair in (
+        (filters.GEOMETRY, (fixed, moving)), (filters.MOMENTS, (_mask(fixed), _mask(moving))),
+    ):
+        start = sitk.CenteredTransformInitializer(*pair, sitk.Euler3DTransform(), kind)
+        starts.append(sitk.Euler3DTransform(start))
+    return min(starts, key=lambda start: _metric(fixed, moving, start))
+
+
 def rigid_registration(fixed: sitk.Image, moving: sitk.Image, seed: int) -> sitk.Transform:
     """Rigid transform from T2w to T1w space, by regular-step descent on two resolutions."""
-    transform = sitk.Euler3DTransform()
-    if overlap_fraction(fixed, moving) < 0.5:  # other couch position: start centre on centre
-        transform = sitk.Euler3DTransform(sitk.CenteredTransformInitializer(
-            fixed, moving, transform, sitk.CenteredTransformInitializerFilter.GEOMETRY
-        ))
-    else:
-        middle = np.array(fixed.GetSize()) / 2
-        transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+    transform = _best_start(fixed, moving)
     for factor, sampling, step in ((4, 0.5, 1.0), (2, 0.2, 0.5)):
         small = _shrink(fixed, factor)
         method = _method(sampling, seed, _on_grid(_mask(fixed), small))
@@ -153,7 +163,10 @@ def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) ->
     method = _method(0.3, 1, _on_grid(_mask(fixed), small))
     method.SetMovingInitialTransform(transform)
     method.SetInitialTransform(sitk.Euler3DTransform())
-    return float(method.MetricEvaluate(small, _shrink(moving, 2)))
+    try:
+        return float(method.MetricEvaluate(small, _shrink(moving, 2)))
+    except RuntimeError:  # too few samples fall inside the moving image: nothing is shared
+        return 0.0
 
 
 def _mean_shift(transform: sitk.Transform, points: NDArray) -> float:

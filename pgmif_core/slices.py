@@ -15,6 +15,7 @@ from pgmif_core.images import resample, write_json
 
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
+THICK_SLICES = 1.5
 
 
 def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
@@ -32,13 +33,29 @@ def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
     return np.clip(scaled, 0, 1)
 
 
+def upright(image: sitk.Image) -> sitk.Image:
+    """The same voxels, axes flipped and swapped to the radiological order, nothing interpolated.
+
+    Slices run along z, or along the coarsest axis where one is 1.5 times coarser than the next
+    (sagittal and coronal acquisitions keep their plane). Axial slices have the patient's right on
+    the left and the front at the top, however the file stores them.
+    """
+    axes = np.abs(np.array(image.GetDirection()).reshape(3, 3)).argmax(axis=0)
+    spacing = np.array(image.GetSpacing())
+    coarsest = int(spacing.argmax())
+    thick = spacing[coarsest] > THICK_SLICES * np.delete(spacing, coarsest).max()
+    plane = ("PIR", "LIP", "LPS")[axes[coarsest] if thick else 2]
+    return sitk.DICOMOrient(image, plane)
+
+
 def slice_grid(image: sitk.Image, size: int = SLICE_SIZE) -> sitk.Image:
-    """An empty image with the same slices as `image`, resized to size×size square pixels.
+    """An empty image with the slices of `image`, upright, resized to size×size square pixels.
 
     The aspect ratio is kept: the longer side fills the square, the shorter is padded. (The paper
     says only "resized"; stretching would change angles, and with them every gradient.) A slice
     that is size×size already keeps its grid, so nothing is interpolated.
     """
+    image = upright(image)
     width, height, depth = image.GetSize()
     spacing = np.array(image.GetSpacing())
     pixel = max(width * spacing[0], height * spacing[1]) / size
@@ -96,8 +113,9 @@ def _array_path(store: Path, subject: str, name: str) -> Path:
 
 
 def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
-    """Add a patient to the store; its JSON, written last, marks it complete."""
+    """Add a patient to the store; its JSON, removed first and written last, marks it complete."""
     store.mkdir(parents=True, exist_ok=True)
+    (store / f"{patient.subject}.json").unlink(missing_ok=True)
     arrays = {
         "sources": patient.sources.astype(np.float32),
         "gtv": patient.gtv,
@@ -140,19 +158,23 @@ def read_patient(store: Path, subject: str) -> PatientSlices:
     return PatientSlices(subject, *arrays, grid)
 
 
+def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:
+    """Hash that changes with the patients, their images and how they were preprocessed."""
+    settings = [[s, (patient_details(store, s) or {}).get("settings")] for s in subjects]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 class TrainingSlices:
     """Random crops of training slices, read from memory maps.
 
     `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
     uninterrupted one would have seen. Slices that any source leaves empty are left out.
-    `fingerprint` changes with the patients and with how they were preprocessed.
     """
 
     def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
         self.crop, self.seed = crop, seed
         self.volumes = [read_patient(store, s).sources for s in subjects]
-        notes = [(store / f"{s}.json").read_bytes() for s in subjects]
-        self.fingerprint = hashlib.sha256(b"".join(notes)).hexdigest()
+        self.fingerprint = store_fingerprint(store, subjects)
         self.index = [
             (v, k) for v, volume in enumerate(self.volumes)
             for k in range(len(volume)) if volume[k].any(axis=(1, 2)).all()

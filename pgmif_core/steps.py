@@ -1,6 +1,7 @@
 """A run on disk: where each step writes, its fused volumes, and its provenance."""
 
 import json
+import os
 import platform
 import subprocess
 import time
@@ -124,6 +125,13 @@ def write_fused(
     return write_image(image, fused_file(run, patient.subject, method), sidecar)
 
 
+def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
+    """The JSON sidecar of a fused volume; empty where the volume is not there."""
+    path = fused_file(run, subject, method)
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    return json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
+
+
 def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
     """A fused volume as (slices, h, w)."""
     return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))
@@ -146,6 +154,16 @@ def _commit(root: Path) -> str:
     return answer.stdout.strip() or "not a git checkout"
 
 
+def _input_names(root: Path, inputs: tuple[Path, ...]) -> dict[str, Path]:
+    """Inputs by path from the root; those outside it from the folder that holds them all."""
+    outside = [p.resolve() for p in inputs if not p.resolve().is_relative_to(root)]
+    shared = Path(os.path.commonpath([p.parent for p in outside])) if outside else root
+    return {
+        str(p.resolve().relative_to(root if p.resolve().is_relative_to(root) else shared)): p
+        for p in inputs
+    }
+
+
 @contextmanager
 def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[dict[str, Any]]:
     """Note how a step was made: parameters, inputs, versions, commit, seconds.
@@ -156,22 +174,29 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
     notes: dict[str, Any] = {
         "step": step,
         "cohort": run.label,
-        "parameters": run.parameters.model_dump(),
-        "inputs": {
-            str(p.relative_to(run.root)) if p.is_relative_to(run.root)
-            else "/".join(p.parts[-2:]): file_hash(p)
-            for p in inputs
-        },
+        "parameters": run.parameters.model_dump(exclude_unset=True),
+        "inputs": {name: file_hash(p) for name, p in _input_names(run.root, inputs).items()},
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "commit": _commit(run.root),
     }
     start = time.perf_counter()
     yield notes
     notes["seconds"] = round(time.perf_counter() - start, 2)
     write_json(notes, run.folder(step) / "provenance.json")
+
+
+def notebook_seconds(run: Run) -> pd.DataFrame:
+    """Seconds of every executed notebook of a run, its start included: notebook, seconds."""
+    rows = []
+    for path in sorted((run.root / "results" / run.name / "notebooks").glob("*.ipynb")):
+        duration = json.loads(path.read_text())["metadata"].get("papermill", {}).get("duration")
+        if duration:
+            rows.append({"notebook": path.stem, "seconds": round(duration, 1)})
+    return pd.DataFrame(rows, columns=["notebook", "seconds"])
 
 
 def gather_provenance(run: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ an uninterrupted run, because every batch depends on the seed and the iteration 
 
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -40,16 +41,17 @@ class TrainingSettings:
     modalities: int = 2
     channels: int = 16
     start: str = "mean"
-    epsilon: float = 1e-2
+    epsilon: float = 3e-2
     gradient_weights: tuple[float, ...] = (1.0, 8.0)
-    content_scale: float = 0.3
+    content_scale: float = 1.0
     adversarial: bool = True
-    iterations: int = 400
+    iterations: int = 200
     batch_size: int = 8
     crop: int = 96
     learning_rate: float = 2e-4
     discriminator_rate: float = 2e-4
-    checkpoint_every: int = 100
+    anneal: bool = True
+    checkpoint_every: int = 25
     seed: int = 0
     device: str = "cpu"
 
@@ -65,6 +67,11 @@ def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tenso
     if settings.method == "dlmwl":
         return intensity_weighted_mse
     raise ValueError(f"no learned method is called {settings.method!r}")
+
+
+def annealing(iteration: int, iterations: int) -> float:
+    """Factor of the learning rates, from 1 down to 0 along a half cosine (Loshchilov & Hutter 2017)."""
+    return 0.5 * (1 + math.cos(math.pi * iteration / iterations))
 
 
 class Trainer:
@@ -95,8 +102,20 @@ class Trainer:
     def _judges(self) -> Iterator[tuple[int, nn.Module]]:
         return enumerate(self.discriminators.module)
 
+    def _anneal(self) -> None:
+        if not self.settings.anneal:
+            return
+        factor = annealing(self.iteration, self.settings.iterations)
+        for optimizer, rate in (
+            (self.generator_optimizer, self.settings.learning_rate),
+            (self.discriminator_optimizer, self.settings.discriminator_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
     def step(self, sources: Tensor) -> dict[str, float]:
         """One iteration: discriminators learn, then the generator; returns the loss terms."""
+        self._anneal()
         sources = self.fabric.to_device(sources)
         self.generator.train()
         fused = self.generator(sources)
@@ -154,8 +173,12 @@ def _is_finite(value: float) -> bool:
 
 
 def _fingerprint(settings: TrainingSettings, data: str) -> str:
-    """What decides the weights at a given iteration: settings, data and code, not how long."""
-    decisive = asdict(replace(settings, iterations=0, checkpoint_every=1))
+    """What decides the weights at a given iteration: settings, data and code.
+
+    How long the training lasts is part of it only where the learning rates are annealed.
+    """
+    length = settings.iterations if settings.anneal else 0
+    decisive = asdict(replace(settings, iterations=length, checkpoint_every=1))
     code = code_fingerprint("training", "networks", "losses", "gradients", "slices")
     return json.dumps({**decisive, "data": data, "code": code}, sort_keys=True)
 
@@ -201,16 +224,18 @@ def train(
     slices: TrainingSlices,
     folder: Path,
     watch: Callable[[int, Generator], None] | None = None,
+    watched: str = "",
     say: Callable[[str], None] = print,
 ) -> Path:
     """Train and return `folder`/weights.safetensors; also writes history.csv and checkpoint.pt.
 
     Resumes from the checkpoint where there is one of the same settings, data and code. `watch(iteration,
-    generator)` is called at every checkpoint with the generator in evaluation mode. In a terminal a
-    bar shows progress; elsewhere one line per epoch. Raises FloatingPointError on divergence.
+    generator)` is called at every checkpoint with the generator in evaluation mode; `watched` says
+    what it looks at, and training starts over when that changes. In a terminal a bar shows
+    progress; elsewhere one line per epoch. Raises FloatingPointError on divergence.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, slices.fingerprint)
+    trainer = Trainer(settings, slices.fingerprint + watched)
     checkpoint = folder / "checkpoint.pt"
     _resume(trainer, checkpoint, say)
     generator = trainer.generator.module

@@ -50,6 +50,16 @@ def column_problems(path: Path, columns: list[str]) -> list[str]:
     return problems
 
 
+def length_problems(path: Path, header: list[str], rows: list[list[str]]) -> list[str]:
+    """Rows with more or fewer entries than the header, most often an unquoted comma."""
+    return [
+        f"{path}, row {number}: expected {len(header)} entries, found {len(row)}; put an entry "
+        "that holds a comma in quotes."
+        for number, row in enumerate(rows, start=2)
+        if any(row) and len(row) != len(header)
+    ]
+
+
 def _path_problems(
     where: str, row: pd.Series, folder: Path, modalities: tuple[str, ...], allow_outside: bool
 ) -> list[str]:
@@ -79,10 +89,11 @@ def row_problems(
 ) -> list[str]:
     """What is wrong in single rows: names, splits, seeds, paths."""
     problems = []
-    folder = path.resolve().parent
+    # not resolved: a linked manifest lies where its link lies
+    folder = Path(os.path.abspath(path)).parent
     phantom = table["phantom_seed"] if "phantom_seed" in table else pd.Series("", table.index)
-    for number, (index, row) in enumerate(table.iterrows(), start=2):
-        where = f"{path}, row {number} ({row['subject'] or 'no subject'})"
+    for index, row in table.iterrows():
+        where = f"{path}, row {index + 2} ({row['subject'] or 'no subject'})"
         if not re.fullmatch(r"[A-Za-z0-9_-]+", row["subject"]):
             problems.append(
                 f"{where}, column subject: expected letters, digits, '-' or '_', "
@@ -98,7 +109,7 @@ def row_problems(
                 f"{where}, column gtv_space: expected one of {', '.join(modalities)} or nothing, "
                 f"found {space!r}; name the modality that the GTV was drawn on."
             )
-        if phantom[index] and not phantom[index].isdigit():
+        if phantom[index] and not re.fullmatch("[0-9]+", phantom[index]):
             problems.append(
                 f"{where}, column phantom_seed: expected a whole number, found {phantom[index]!r}."
             )
@@ -128,15 +139,26 @@ def split_problems(path: Path, table: pd.DataFrame) -> list[str]:
 
 
 def sharing_problems(path: Path, table: pd.DataFrame, modalities: tuple[str, ...]) -> list[str]:
-    """Files that two patients share, and phantoms among real patients."""
-    problems = []
-    for column in modalities:
-        for file, rows in table[table[column] != ""].groupby(column):
-            if rows["subject"].nunique() > 1:
+    """Files named twice, by two patients or by one, and phantoms among real patients."""
+    problems, seen = [], {}
+    columns = [c for c in (*modalities, "gtv", "reference") if c in table]
+    for index, row in table.iterrows():
+        for column in columns:
+            if not row[column]:
+                continue
+            target = (path.parent / row[column]).resolve()
+            here = (index + 2, row["subject"], column)
+            earlier = seen.setdefault(target, here)
+            if earlier[1] != here[1]:
                 problems.append(
-                    f"{path}, rows {', '.join(str(k + 2) for k in rows.index)}: "
-                    f"{', '.join(rows['subject'])} share the {column} file {file}; one patient "
-                    "under two names would be trained and tested on. Keep one."
+                    f"{path}, rows {earlier[0]}, {here[0]}: {earlier[1]} ({earlier[2]}) and "
+                    f"{here[1]} ({column}) share the file {row[column]}; one patient under two "
+                    "names would be trained and tested on. Keep one."
+                )
+            elif earlier[2] != column:
+                problems.append(
+                    f"{path}, row {here[0]} ({here[1]}): {earlier[2]} and {column} name the same "
+                    f"file {row[column]}; expected one file each. Correct one of them."
                 )
     phantoms = table["phantom_seed"].ne("") if "phantom_seed" in table else pd.Series([False])
     if phantoms.any() and not phantoms.all():

@@ -70,7 +70,12 @@ def test_a_good_manifest(cohort_folder):
     (lambda t: t.assign(phantom_seed="x"), "column phantom_seed"),
     (lambda t: t.iloc[:0], "found none"),
     (lambda t: t.assign(phantom_seed=["1", ""]), "cannot be mixed"),
-    (put(1, "T1w", "a_T1w.nii.gz"), "a, b share the T1w file"),
+    (put(1, "T1w", "a_T1w.nii.gz"), "rows 2, 3: a (T1w) and b (T1w) share the file"),
+    (put(1, "T1w", "./a_T1w.nii.gz"), "rows 2, 3: a (T1w) and b (T1w) share the file"),
+    (put(1, "T2w", "a_T1w.nii.gz"), "a (T1w) and b (T2w) share the file"),
+    (put(1, "gtv", "a_gtv.nii.gz"), "a (gtv) and b (gtv) share the file"),
+    (put(1, "T1w", "b_T2w.nii.gz"), "row 3 (b): T1w and T2w name the same file"),
+    (lambda t: t.assign(phantom_seed="²"), "expected a whole number"),
 ])
 def test_bad_manifests_are_refused(cohort_folder, change, message):
     with pytest.raises(ManifestError) as caught:
@@ -83,13 +88,31 @@ def test_hash_signs_and_trailing_commas_are_taken_literally(cohort_folder):
     assert read_manifest(path).table["license"].tolist() == ["CC0-1.0", "CC0-1.0"]
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], *(line + "," for line in lines[1:])]) + "\n")
-    with pytest.warns(pd.errors.ParserWarning):
-        assert read_manifest(path).subjects("test") == ["b"]
+    assert read_manifest(path).subjects("test") == ["b"]
+
+
+def test_an_unquoted_comma_and_its_row_are_named(cohort_folder):
+    path = manifest(cohort_folder)
+    header, first, second = path.read_text().splitlines()
+    path.write_text("\n".join([header, "", first, second.replace("test,CC0", "Hosp, Dept,CC0")]))
+    with pytest.raises(ManifestError, match="row 4: expected 7 entries, found 8"):
+        read_manifest(path)
+    path.write_text("\n".join([header, "", first, second.replace("b_T1w", "gone")]))
+    with pytest.raises(ManifestError, match=r"row 4 \(b\), column T1w"):
+        read_manifest(path)
+
+
+def test_a_linked_manifest_lies_where_its_link_lies(cohort_folder, tmp_path_factory):
+    path = manifest(cohort_folder)
+    kept = tmp_path_factory.mktemp("annex") / "object.csv"
+    path.rename(kept)
+    path.symlink_to(kept)
+    assert read_manifest(path).file("a", "T1w").exists()
 
 
 def test_all_problems_are_reported_at_once(cohort_folder):
     def change(table):
-        return put(1, "T2w", "gone.nii.gz")(put(0, "T1w", "gone.nii.gz")(table))
+        return put(1, "T2w", "gone.nii.gz")(put(0, "T1w", "away.nii.gz")(table))
 
     with pytest.raises(ManifestError) as caught:
         read_manifest(manifest(cohort_folder, change))
@@ -99,7 +122,9 @@ def test_all_problems_are_reported_at_once(cohort_folder):
 def replace_image(folder, name, array_of=lambda a: a, origin=None):
     image = sitk.ReadImage(str(folder / name))
     changed = sitk.GetImageFromArray(array_of(sitk.GetArrayFromImage(image)))
-    changed.CopyInformation(image)
+    changed.SetSpacing(image.GetSpacing())
+    changed.SetDirection(image.GetDirection())
+    changed.SetOrigin(image.GetOrigin())
     if origin:
         changed.SetOrigin(origin)
     write_image(changed, folder / name)
@@ -110,6 +135,7 @@ def replace_image(folder, name, array_of=lambda a: a, origin=None):
     ("b_gtv.nii.gz", lambda a: a, (900.0, 0.0, 0.0), "outside the T2w volume"),
     ("b_T1w.nii.gz", lambda a: a, (900.0, 0.0, 0.0), "do not overlap in space"),
     ("b_T1w.nii.gz", np.zeros_like, None, "found the constant 0"),
+    ("b_T1w.nii.gz", lambda a: a[:3], None, "at least 4 voxels along every axis"),
 ])
 def test_bad_contents_are_refused(cohort_folder, name, change, origin, message):
     replace_image(cohort_folder, name, change, origin)
@@ -117,6 +143,14 @@ def test_bad_contents_are_refused(cohort_folder, name, change, origin, message):
         check_images(read_manifest(manifest(cohort_folder)))
     assert message in str(caught.value)
     assert "row 3 (b)" in str(caught.value)
+
+
+def test_a_manifest_named_by_a_roundabout_path(cohort_folder):
+    manifest(cohort_folder)
+    (cohort_folder / "inner").mkdir()
+    cohort = read_manifest(cohort_folder / "inner" / ".." / "m.csv")
+    assert cohort.name == cohort_folder.name
+    assert cohort.file("a", "T1w").exists()
 
 
 def test_paths_may_leave_the_folder_when_allowed(cohort_folder):
@@ -129,6 +163,20 @@ def test_paths_may_leave_the_folder_when_allowed(cohort_folder):
     with pytest.raises(ManifestError, match="leaves"):
         read_manifest(path)
     check_images(read_manifest(path, allow_outside=True))
+
+
+def test_a_tumour_outside_the_t1w_slices_stops_the_patient(cohort_folder, phantom):
+    from pgmif_core.preprocessing import preprocess_patient
+    from pgmif_core.slices import patient_details
+
+    write_image(sitk.Resample(phantom.T1w, phantom.T2w)[:, :, :4], cohort_folder / "b_T1w.nii.gz")
+    slices = np.arange(phantom.gtv.GetSize()[2])[:, None, None]
+    replace_image(cohort_folder, "b_gtv.nii.gz", lambda a: np.where(slices >= 6, a, 0))
+    cohort = read_manifest(manifest(cohort_folder))
+    store = cohort_folder / "store"
+    with pytest.raises(ValueError, match="b: expected every modality to image the tumour"):
+        preprocess_patient(cohort, store, Parameters(), cohort_folder / "registered", "b")
+    assert patient_details(store, "b") is None
 
 
 def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
@@ -238,6 +286,14 @@ def test_a_notebook_may_be_run_again():
     notebook_parameters(namespace)
     namespace |= {"label": "PGMIF", "epsilon": 0.2}
     assert notebook_parameters(namespace).epsilon == 0.2
+
+
+def test_a_notebook_cannot_read_what_it_does_not_declare():
+    parameters = notebook_parameters({"epsilon": 0.1})
+    assert parameters.epsilon == 0.1
+    assert parameters.model_dump(exclude_unset=True) == {"epsilon": 0.1}
+    with pytest.raises(ParameterError, match="add `slice_size = 192` to that cell"):
+        _ = parameters.slice_size
 
 
 @pytest.mark.parametrize(("values", "message"), [

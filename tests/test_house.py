@@ -10,8 +10,8 @@ import pytest
 LAYERS = [
     "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
     "phantom", "images", "validation", "cohort", "registration", "slices", "methods", "training",
-    "parameters", "preprocessing", "evaluation", "figures", "panels", "architecture", "claims",
-    "steps", "fusion", "pipeline",
+    "parameters", "patients", "volumes", "preprocessing", "evaluation", "figures", "panels",
+    "architecture", "claims", "steps", "fusion", "pipeline",
 ]
 
 

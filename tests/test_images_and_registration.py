@@ -96,6 +96,19 @@ def test_overlap_and_resampling(oblique):
     )
 
 
+@pytest.mark.parametrize(("air", "ringing"), [(0.0, -60.0), (-1000.0, -1100.0), (5.0, 4.0)])
+def test_padding_is_background_not_the_lowest_ringing_voxel(air, ringing):
+    voxels = np.full((4, 12, 10), air, np.float32)
+    voxels[:, 3:9, 3:8] = 800
+    voxels[2, 4, 2] = ringing
+    image = sitk.GetImageFromArray(voxels)
+    wide = sitk.Image([16, 18, 4], sitk.sitkFloat32)
+    wide.SetOrigin((-3.0, -3.0, 0.0))
+    padded = sitk.GetArrayFromImage(resample(image, wide))
+    assert padded[0, 0, 0] == min(air, 0)
+    assert np.array_equal(padded[:, 3:-3, 3:-3], voxels)
+
+
 def test_registration_recovers_the_phantoms_motion(phantom):
     points = head_points(phantom.T2w, 600)
     result = register(phantom.T2w, phantom.T1w)
@@ -123,6 +136,20 @@ def test_aligned_volumes_are_left_alone(phantom):
     result = register(phantom.T2w, other)
     assert result.stage == "aligned"
     assert result.transform.TransformPoint((1.0, 2.0, 3.0)) == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 40.0), (100.0, 0.0, 0.0), (180.0, 0.0, 0.0)])
+def test_another_couch_position_is_found(phantom, shift):
+    points = head_points(phantom.T2w, 300)
+    moved = sitk.Image(phantom.T1w)
+    moved.SetOrigin([o + s for o, s in zip(phantom.T1w.GetOrigin(), shift, strict=True)])
+    result = register(phantom.T2w, moved, use_bspline=False)
+    back = sitk.TranslationTransform(3, [-s for s in shift])
+    error = displacement_error(
+        sitk.CompositeTransform([back, result.transform]), phantom.displacement, points
+    )
+    assert result.stage == "rigid"
+    assert np.median(error) < 2.0
 
 
 def test_a_worse_bspline_is_not_kept(phantom, monkeypatch):

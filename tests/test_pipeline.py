@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif_core.images import write_image
-from pgmif_core.pipeline import declared_parameters, execute_notebook, main
+from pgmif_core.pipeline import code_files, declared_parameters, execute_notebook, main
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ BAD = {
     "extra column": (break_manifest("license", "license,age"), "unknown column 'age'"),
     "column twice": (break_manifest("T2w,gtv", "T1w,gtv"), "column 'T1w' appears twice"),
     "one modality": (break_manifest("T1w,T2w,", "PDw,T2w,"), "one modality cannot be fused"),
-    "shared file": (break_manifest("b_T1w", "a_T1w"), "share the T1w file"),
+    "shared file": (break_manifest("b_T1w", "a_T1w"), "share the file"),
     "nan": (break_file("a_T1w.nii.gz", add_nan), "finite intensities"),
     "empty gtv": (break_file("b_gtv.nii.gz", zeros), "empty mask"),
     "gtv elsewhere": (break_file("b_gtv.nii.gz", move_away), "outside the T2w volume"),
@@ -120,12 +120,18 @@ BAD = {
 def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
     change, message = BAD[name]
     change(patients)
-    before = sorted(patients.rglob("*")), sorted((in_root / "results").glob("*/*"))
+    def everything():
+        made = [p for f in ("results", "figures") for p in (in_root / f).glob("*/*")
+                if p.parent.name != "test-taken"]  # another test's folder
+        return sorted(patients.rglob("*")), sorted(made)
+
+    before = everything()
     assert main(["reproduce", "--profile", "smoke", "--manifest", str(patients / "m.csv")]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "nothing was started" in said
-    assert (sorted(patients.rglob("*")), sorted((in_root / "results").glob("*/*"))) == before
+    assert str(patients) in said  # the manifest or the file that is meant
+    assert everything() == before
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -167,6 +173,13 @@ def test_declared_parameters_are_those_of_the_cell(root):
     assert declared_parameters(str(root / "notebooks/04_cnr_boxplots.ipynb"), config) == {
         "profile": "smoke", "points": False,
     }
+
+
+def test_a_notebook_depends_on_all_that_it_imports(in_root):
+    files = code_files("notebooks/05_sobel_analysis.ipynb")
+    assert {"pgmif_core/metrics.py", "pgmif_core/gradients.py", "pgmif_core/figures.py"} <= set(files)
+    assert "pgmif_core/phantom/tissues.csv" in code_files("notebooks/00_cohort.ipynb")
+    assert "pgmif_core/training.py" not in code_files("notebooks/00_cohort.ipynb")
 
 
 def test_a_failing_notebook_is_kept_and_named(in_root, tmp_path, capsys):
@@ -227,6 +240,22 @@ def test_a_second_run_does_nothing_and_a_plot_parameter_reruns_its_plots(root, s
 
 
 @pytest.mark.slow
+def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
+    from pgmif_core.fusion import fuse_cohort
+    from pgmif_core.parameters import read_parameters
+    from pgmif_core.steps import open_run
+
+    folder = smoke / "03_baseline_comparison"
+    volumes = sorted(folder.glob("*.nii.gz"))
+    volumes[0].unlink()
+    times = {v: v.stat().st_mtime_ns for v in volumes[1:]}
+    table = fuse_cohort(open_run(read_parameters(in_root / "params" / "smoke.yaml")))
+    assert volumes[0].exists()
+    assert times == {v: v.stat().st_mtime_ns for v in volumes[1:]}
+    pd.testing.assert_frame_equal(table, pd.read_csv(folder / "fused.csv"), rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_bare_papermill(root, smoke, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "papermill", "notebooks/04_cnr_boxplots.ipynb",
@@ -237,11 +266,15 @@ def test_bare_papermill(root, smoke, tmp_path):
     assert "figure_5a" in (tmp_path / "executed.ipynb").read_text()
 
 
+# both come aligned; ReMIND is a full head stored in sagittal order, with contrast-enhanced T1w
+STAGES = {"sub-ms07": "aligned", "sub-remind022": "aligned"}
+
+
 @pytest.mark.slow
 @pytest.mark.real
 def test_two_real_patients_end_to_end(root, real_mri, tmp_path):
     table = pd.read_csv(real_mri / "data_manifest.csv", dtype=str)
-    table = table[table["subject"].isin(["sub-ms07", "sub-ms26"])]
+    table = table[table["subject"].isin(["sub-ms07", "sub-remind022"])]
     for column in ("T1w", "T2w", "gtv"):
         table[column] = [os.path.relpath(real_mri / p, tmp_path) for p in table[column]]
     table.to_csv(tmp_path / "m.csv", index=False)
@@ -254,10 +287,12 @@ def test_two_real_patients_end_to_end(root, real_mri, tmp_path):
         claims = pd.read_csv(root / "results" / name / "06_claims" / "claims.csv")
         assert (claims["cohort"] == f"cohort {tmp_path.name}").all()
         stages = pd.read_csv(root / "results" / name / "01_preprocessing" / "preprocessing.csv")
-        assert set(stages["stage"]) == {"aligned"}
+        assert stages.set_index("subject")["stage"].to_dict() == STAGES
         cnr = pd.read_csv(root / "results" / name / "04_cnr_boxplots" / "cnr.csv")
         assert cnr["cnr"].notna().all()
         assert {"t2w", "t2w_blurred", "t2w_sharpened", "pgmif"} <= set(cnr["method"])
+        for figure in (*FIGURES[1:], "figure_0_cohort"):
+            assert (root / "figures" / name / f"{figure}.png").stat().st_size > 3000
     finally:
         shutil.rmtree(root / "results" / name, ignore_errors=True)
         shutil.rmtree(root / "figures" / name, ignore_errors=True)

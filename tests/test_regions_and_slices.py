@@ -12,6 +12,7 @@ from pgmif_core.slices import (
     TrainingSlices,
     minmax_per_slice,
     patient_details,
+    place_on_slices,
     read_patient,
     slice_grid,
     write_patient,
@@ -126,9 +127,27 @@ def test_a_slice_that_fits_is_not_interpolated():
     np.testing.assert_array_equal(placed[:, :, 16:176], sitk.GetArrayFromImage(image))
 
 
-def test_fine_matrices_are_smoothed_before_they_shrink():
-    from pgmif_core.slices import place_on_slices
+@pytest.mark.parametrize("order", ["LPS", "RAS", "LAS", "RPI", "PIR", "LIP", "SLA"])
+def test_slices_do_not_depend_on_the_order_of_the_file(order, phantom):
+    wanted, stored = slice_grid(phantom.T2w), sitk.DICOMOrient(phantom.T2w, order)
+    grid = slice_grid(stored)
+    assert grid.GetSize() == wanted.GetSize()
+    np.testing.assert_allclose(grid.GetDirection(), np.eye(3).ravel(), atol=1e-12)
+    np.testing.assert_allclose(grid.GetOrigin(), wanted.GetOrigin(), atol=1e-9)
+    placed = [sitk.GetArrayFromImage(place_on_slices(i, wanted)) for i in (stored, phantom.T2w)]
+    np.testing.assert_allclose(*placed, rtol=1e-4, atol=1e-2)
 
+
+@pytest.mark.parametrize(("coarse", "plane"), [(0, "PIR"), (1, "LIP"), (2, "LPS")])
+def test_thick_slices_keep_their_plane(coarse, plane):
+    image = sitk.Image([20, 22, 24], sitk.sitkFloat32)
+    image.SetSpacing([4.0 if axis == coarse else 1.0 for axis in range(3)])
+    assert slice_grid(image, 32).GetSize()[2] == image.GetSize()[coarse]
+    assert sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
+        slice_grid(image, 32).GetDirection()) == plane
+
+
+def test_fine_matrices_are_smoothed_before_they_shrink():
     noise = np.random.default_rng(0).normal(0, 1, (2, 512, 512)).astype(np.float32)
     image = sitk.GetImageFromArray(noise)
     grid = slice_grid(image)

@@ -154,7 +154,7 @@ def test_weights_describe_themselves(store, tmp_path):
     with safe_open(run(store, tmp_path / "x"), framework="pt") as file:
         metadata = file.metadata()
     assert json.loads(metadata["generator"]) == {"modalities": 2, "channels": 4, "start": "mean"}
-    assert json.loads(metadata["training"])["epsilon"] == 0.01
+    assert json.loads(metadata["training"])["epsilon"] == 0.03
 
 
 def test_both_sources_and_all_discriminators_learn(store):
@@ -182,3 +182,25 @@ def test_a_checkpoint_is_never_unpickled(store, tmp_path):
     with pytest.raises(Exception, match=r"weights_only|Weights only|Unsupported|magic"):
         run(store, folder)
     assert not (tmp_path / "owned").exists()
+
+
+def test_annealing_is_torchs_cosine(store, tmp_path):
+    from pgmif_core.training import annealing
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], 0.5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    for iteration in range(10):
+        assert 0.5 * annealing(iteration, 10) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_length_counts_only_where_rates_are_annealed():
+    from dataclasses import replace
+
+    def fingerprint(**changes):
+        return Trainer(replace(SETTINGS, **changes)).fingerprint
+
+    assert fingerprint() != fingerprint(iterations=8)
+    assert fingerprint(anneal=False) == fingerprint(anneal=False, iterations=8)

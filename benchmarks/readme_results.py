@@ -1,0 +1,117 @@
+"""Fill README's results from the committed tables: python benchmarks/readme_results.py [--check]
+
+Every number between README's `results` markers, and the minutes of its figure table, are written
+from figures/phantom/*.csv and figures/real_mri/*.csv, never by hand. `--check` only compares
+(tests/test_house.py does): exit code 1 where README is stale.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from pgmif_core.evaluation import NOT_IN_COMPARISON
+from pgmif_core.parameters import find_root
+
+BEGIN, END = "<!-- results: benchmarks/readme_results.py -->", "<!-- end of results -->"
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def method_rows(folder: Path, printed: bool) -> list[str]:
+    """Markdown table of median CNR and Q of every method, beside the paper's where asked for."""
+    cnr = pd.read_csv(folder / "table_cnr.csv").set_index("method")
+    sobel = pd.read_csv(folder / "table_sobel.csv").set_index(["method", "reference"])
+    lines = (
+        ["| method | CNR here | printed | Q against T1w here | printed | Q against T2w here | printed |",
+         "|---|---|---|---|---|---|---|"] if printed else
+        ["| method | CNR | Q against T1w | Q against T2w |", "|---|---|---|---|"]
+    )
+    for name in cnr.index:
+        if name in NOT_IN_COMPARISON:
+            continue
+        rows = [(cnr.loc[name], 2), *((sobel.loc[(name, m)], 3) for m in ("T1w", "T2w"))]
+        cells = [cnr.loc[name, "label"]]
+        for row, digits in rows:
+            cells.append(_number(row["median"], digits))
+            if printed:
+                cells.append(_number(row["paper_median"], 3))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def phantom_text(folder: Path) -> list[str]:
+    """The sentences under the phantom table."""
+    verdicts = pd.read_csv(folder / "table_claims.csv")["verdict"].value_counts()
+    error = pd.read_csv(folder / "figure_registration.csv")
+    speed = pd.read_csv(folder / "table_speed.csv").iloc[0]
+    inverted = pd.read_csv(folder / "table_starts.csv").set_index("start")["inverted_fraction"]
+    kept = pd.read_csv(folder / "table_validation_pgmif.csv").query("kept")["iteration"].iloc[0]
+    minutes = pd.read_csv(folder / "table_seconds.csv")["seconds"].sum() / 60
+    spread = pd.read_csv(folder / "table_cnr.csv").set_index("method")
+    return [
+        f"Of the paper's {verdicts.sum()} testable statements, {verdicts.get('holds', 0)} hold on this "
+        f"cohort, {verdicts.get('not reproduced', 0)} are not reproduced and "
+        f"{verdicts.get('cannot be tested', 0)} cannot be tested "
+        "([`table_claims.csv`](figures/phantom/table_claims.csv) says why).",
+        f"Patients differ widely (CV of CNR: T1w {spread.loc['t1w', 'cv_percent']:.0f} %, PGMIF "
+        f"{spread.loc['pgmif', 'cv_percent']:.0f} %).",
+        "The learned methods' weights are those of the checkpoint that scored best on patients held "
+        f"out of the training split (PGMIF: iteration {kept}); the rules need none.",
+        f"Registration leaves a median error of {error['tre_after_median_mm'].median():.2f} mm "
+        f"(before: {error['tre_before_median_mm'].median():.2f} mm).",
+        f"A pair of slices is fused in {speed['seconds_per_pair'] * 1000:.0f} ms on "
+        f"{speed['threads']:.0f} CPU threads.",
+        "Started from the mean of the sources, PGMIF inverted the contrast of "
+        f"{inverted['mean']:.0%} of the patients; started as the paper literally says, of "
+        f"{inverted['none']:.0%}.",
+        f"The whole run took {minutes:.0f} minutes on two cores.",
+    ]
+
+
+def results(root: Path) -> str:
+    """Everything between the markers."""
+    phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
+    patients = pd.read_csv(real / "table_cnr.csv")["n"].iloc[0]
+    return "\n".join([
+        BEGIN,
+        "**Synthetic phantom cohort**, 10 test patients, `PROFILE=quick`, medians "
+        "([`figures/phantom/`](figures/phantom)):", "",
+        *method_rows(phantom, printed=True), "", *phantom_text(phantom), "",
+        f"**Real patients**, {patients} test patients of six public ones (brain tumours and multiple "
+        "sclerosis, not nasopharynx), `PROFILE=quick`, medians "
+        "([`figures/real_mri/`](figures/real_mri)):", "",
+        *method_rows(real, printed=False), END,
+    ])
+
+
+def filled(text: str, root: Path) -> str:
+    """README with its results and the minutes of its figure table up to date."""
+    text = re.sub(f"{BEGIN}.*?{END}", lambda _: results(root), text, flags=re.DOTALL)
+    seconds = pd.read_csv(root / "figures/phantom/table_seconds.csv").set_index("notebook")["seconds"]
+
+    def minutes(match: re.Match) -> str:
+        name = match.group(1)
+        own = seconds[[n for n in seconds.index if n.startswith(name)]]
+        each = " each" if len(own) > 1 else ""
+        return re.sub(r"\| [^|]* \|$", f"| {own.mean() / 60:.1f}{each} |", match.group(0)) \
+            if len(own) else match.group(0)
+
+    return re.sub(r"^\|.*\| `(0\d_\w+)` \|.*\|$", minutes, text, flags=re.MULTILINE)
+
+
+def main() -> int:
+    root = find_root(Path(__file__).parent)
+    readme = root / "README.md"
+    wanted = filled(readme.read_text(), root)
+    if "--check" in sys.argv:
+        return int(wanted != readme.read_text())
+    readme.write_text(wanted)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
