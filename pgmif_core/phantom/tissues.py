@@ -28,7 +28,9 @@ def tissue_table() -> pd.DataFrame:
     """The tissues, one row each: T1, T2 (ms, 3 T), proton density (water = 1), fat, sources.
 
     `fat_fraction ± fat_variation` is intravoxel fat (mean, SD of its smooth variation), `texture`
-    the relative SD of the tissue's own signal. The row number is the tissue's label.
+    the relative SD of the tissue's own signal; the last two are assumed for every tissue. Where no
+    measurement was found a source says "assumed", with what brackets it. The row number is the
+    tissue's label.
     """
     numbers = dict.fromkeys(("t1_ms", "t2_ms", "proton_density", "texture"), float)
     return pd.read_csv(Path(__file__).with_name("tissues.csv"), dtype=numbers)

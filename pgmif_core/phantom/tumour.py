@@ -51,7 +51,7 @@ def grow_tumour(
     """Paint a tumour into a head; returns new labels and what was painted.
 
     The border is a distance from the seed disturbed by noise on two scales, cut to the tissues that
-    the stage may invade, and kept connected to the seed.
+    the stage may invade; its largest connected piece is kept.
     """
     label = tissue_labels()
     stage = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.25, 0.35, 0.2]))
