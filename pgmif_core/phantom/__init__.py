@@ -55,13 +55,16 @@ def make_phantom(
 ) -> Phantom:
     """Make the patient with this seed; the same seed and size give the same voxels.
 
+    The anatomy and the tumour depend on the seed alone, `size` only decides how they are imaged.
+
     T2w is the reference frame. T1w has a grid of its own (finer pixels, thicker slices, oblique by
     a few degrees) and sees the patient displaced: a T1w point p shows the anatomy of the T2w point
     p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration).
     """
     anatomy_rng, tumour_rng, motion_rng, *scan_rngs = np.random.default_rng(seed).spawn(5)
-    half_height = size.slices * size.thickness_mm / 2 + 11
-    grid = label_grid(half_height)
+    # never less than the full size: a smaller profile must see the same patients, not other ones
+    height = max(s.slices * s.thickness_mm for s in (size, FULL_SIZE))
+    grid = label_grid(height / 2 + 11)
     labels, zyx = paint_head(anatomy_rng, grid)
     labels, lesion = grow_tumour(tumour_rng, labels, zyx)
 
