@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test slow notebooks lab lint lock calibrate balance clean
+.PHONY: help reproduce test slow notebooks lab lint lock calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched in
 balance: $(READY)  ## content : adversarial balance of PGMIF and GMMCI on validation patients
 	for method in pgmif gmmci; do $(BIN)/python benchmarks/balance.py --method $$method \
 	    --profile $(PROFILE) $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS) || exit 1; done
+
+readme: $(READY)  ## write README's numbers from figures/
+	$(BIN)/python benchmarks/readme_results.py
 
 lock: $(READY)  ## write requirements.lock from .venv
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

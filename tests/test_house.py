@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -126,6 +128,19 @@ def test_docstrings_of_public_functions(root):
                 if node.name == "main":
                     continue
                 assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_readme_numbers_are_those_of_the_committed_tables(root):
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "figures", "README.md"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )
+    if changed.returncode or changed.stdout:
+        pytest.skip("figures were made anew here; README shows the committed ones")
+    done = subprocess.run(
+        [sys.executable, "benchmarks/readme_results.py", "--check"], cwd=root, check=False
+    )
+    assert done.returncode == 0, "README is stale: run python benchmarks/readme_results.py"
 
 
 def test_doctests():
