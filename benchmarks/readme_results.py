@@ -49,7 +49,6 @@ def phantom_text(folder: Path) -> list[str]:
     error = pd.read_csv(folder / "figure_registration.csv")
     speed = pd.read_csv(folder / "table_speed.csv").iloc[0]
     inverted = pd.read_csv(folder / "table_starts.csv").set_index("start")["inverted_fraction"]
-    kept = pd.read_csv(folder / "table_validation_pgmif.csv").query("kept")["iteration"].iloc[0]
     minutes = pd.read_csv(folder / "table_seconds.csv")["seconds"].sum() / 60
     spread = pd.read_csv(folder / "table_cnr.csv").set_index("method")
     return [
@@ -59,8 +58,6 @@ def phantom_text(folder: Path) -> list[str]:
         "([`table_claims.csv`](figures/phantom/table_claims.csv) says why).",
         f"Patients differ widely (CV of CNR: T1w {spread.loc['t1w', 'cv_percent']:.0f} %, PGMIF "
         f"{spread.loc['pgmif', 'cv_percent']:.0f} %).",
-        "The learned methods' weights are those of the checkpoint that scored best on patients held "
-        f"out of the training split (PGMIF: iteration {kept}); the rules need none.",
         f"Registration leaves a median error of {error['tre_after_median_mm'].median():.2f} mm "
         f"(before: {error['tre_before_median_mm'].median():.2f} mm).",
         f"A pair of slices is fused in {speed['seconds_per_pair'] * 1000:.0f} ms on "

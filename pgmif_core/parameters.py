@@ -68,10 +68,10 @@ class Parameters(BaseModel):
     anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
     checkpoint_every: Count = Field(25, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
-        3, description="training patients held out to watch the training, if three times as many"
+        3, description="training patients held out and watched; if fewer than 3 times as many, fitted too"
     )
     select_checkpoint: bool = Field(
-        True, description="keep the checkpoint with the best validation score, not the last"
+        False, description="keep the checkpoint with the best validation score, not the last"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
 
