@@ -3,7 +3,8 @@
 python benchmarks/balance.py [--profile quick] [--manifest FILE] [--method pgmif] [--scales 0.3 1 3]
 
 Trains a method once per scale of its content term (adversarial weight 1) on a run's training
-patients; CNR, Q and fidelity are medians over its validation patients at the end. Test patients are never opened. Needs 01_preprocessing of that run. Writes
+patients; CNR, Q and fidelity are medians over its validation patients at the end. Test patients
+are never opened. Needs 01_preprocessing of that run. Writes
 figures/<run>/figure_balance_<method>.(png|pdf|csv).
 """
 

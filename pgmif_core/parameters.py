@@ -68,7 +68,7 @@ class Parameters(BaseModel):
     anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
     checkpoint_every: Count = Field(25, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
-        3, description="training patients held out and watched; if fewer than 3 times as many, fitted too"
+        3, description="training patients watched; held out where three times as many are there"
     )
     select_checkpoint: bool = Field(
         False, description="keep the checkpoint with the best validation score, not the last"
