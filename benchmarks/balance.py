@@ -24,7 +24,7 @@ from pgmif_core.steps import Run, open_run
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}
-SCALES = {"pgmif": [0.1, 0.3, 1.0, 3.0, 10.0], "gmmci": [3.0, 10.0, 30.0, 100.0]}
+SCALES = {"pgmif": [0.1, 0.3, 1.0, 3.0, 10.0], "gmmci": [10.0, 30.0, 100.0, 300.0]}
 
 
 def balance_table(

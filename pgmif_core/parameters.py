@@ -55,7 +55,7 @@ class Parameters(BaseModel):
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
     gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
-    maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
+    maximum_scale: Positive = Field(100.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Count = Field(16, description="base channels of the generator")
