@@ -54,6 +54,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         learning_rate=p.learning_rate_dlmwl if method == "dlmwl" else p.learning_rate,
         discriminator_rate=p.discriminator_rate,
         anneal=p.anneal,
+        average_weights=p.average_weights,
         checkpoint_every=p.checkpoint_every,
         seed=p.seed,
         device=p.device,

@@ -66,6 +66,7 @@ class Parameters(BaseModel):
     learning_rate_dlmwl: Positive = Field(1e-4, description="Adam, DLMWL")
     discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
     anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
+    average_weights: bool = Field(True, description="keep the mean of all iterations' weights")
     checkpoint_every: Count = Field(25, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
         3, description="training patients watched; held out where three times as many are there"

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,8 +64,6 @@ def test_the_content_term_falls(store, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(store, tmp_path):
-    from dataclasses import replace
-
     a, b = run(store, tmp_path / "a"), run(store, tmp_path / "b")
     assert same_weights(a, b)
     assert not same_weights(a, run(store, tmp_path / "c", replace(SETTINGS, seed=1)))
@@ -138,8 +137,6 @@ def test_other_data_start_over(store, tmp_path):
 
 
 def test_other_settings_start_over(store, tmp_path):
-    from dataclasses import replace
-
     run(store, tmp_path / "x")
     said = []
     changed = replace(SETTINGS, epsilon=0.5)
@@ -197,10 +194,26 @@ def test_annealing_is_torchs_cosine(store, tmp_path):
 
 
 def test_the_length_counts_only_where_rates_are_annealed():
-    from dataclasses import replace
-
     def fingerprint(**changes):
         return Trainer(replace(SETTINGS, **changes)).fingerprint
 
     assert fingerprint() != fingerprint(iterations=8)
     assert fingerprint(anneal=False) == fingerprint(anneal=False, iterations=8)
+
+
+@pytest.mark.parametrize("average", [True, False])
+def test_the_result_is_the_mean_of_all_iterations_weighted_by_their_number(store, average):
+    settings = replace(SETTINGS, average_weights=average)
+    slices = TrainingSlices(store, ["two"], settings.crop, settings.seed)
+    trainer = Trainer(settings)
+    seen = []
+    for iteration in range(5):
+        trainer.step(torch.from_numpy(slices.batch(iteration, settings.batch_size)))
+        state = trainer.generator.module.state_dict()
+        seen.append({name: tensor.clone() for name, tensor in state.items()})
+    for name, tensor in trainer.result.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        weighted = sum((t + 1) * state[name].double() for t, state in enumerate(seen)) / 15
+        expected = weighted.float() if average else seen[-1][name]
+        torch.testing.assert_close(tensor, expected, rtol=1e-4, atol=1e-6)
