@@ -11,8 +11,8 @@ import pytest
 
 LAYERS = [
     "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
-    "phantom", "images", "validation", "cohort", "registration", "slices", "methods", "training",
-    "parameters", "patients", "volumes", "preprocessing", "evaluation", "figures", "panels",
+    "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
+    "training", "parameters", "patients", "volumes", "preprocessing", "evaluation", "figures", "panels",
     "architecture", "claims", "steps", "fusion", "pipeline",
 ]
 

@@ -1,0 +1,121 @@
+"""DICOM files of tests: series, structure sets, and a whole public-cohort tree, from phantoms."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+PLANTED = {  # identifiers that must reach no output
+    "PatientName": "Planted^Surname", "PatientID": "PLANTED-ID-4711", "PatientBirthDate": "19610203",
+    "StudyDate": "20190807", "ReferringPhysicianName": "Planted^Referrer",
+    "InstitutionName": "Planted Hospital", "AccessionNumber": "PLANTEDACC", "StudyID": "PLANTEDSTUDY",
+    "SeriesDescription": "t2_tse Planted^Surname",
+}
+
+
+def image(voxels, spacing=(1.0, 1.0, 3.0), direction=None, origin=(0.0, 0.0, 0.0)):
+    result = sitk.GetImageFromArray(np.asarray(voxels, np.float32))
+    result.SetSpacing(spacing)
+    result.SetOrigin(origin)
+    if direction is not None:
+        result.SetDirection(np.asarray(direction).ravel().tolist())
+    return result
+
+
+def oblique(degrees=20.0, axis=(1, 2, 3)):
+    versor = sitk.VersorRigid3DTransform()
+    versor.SetRotation((np.array(axis) / np.linalg.norm(axis)).tolist(), float(np.deg2rad(degrees)))
+    return np.array(versor.GetMatrix()).reshape(3, 3)
+
+
+def write_dicom_series(
+    volume: sitk.Image, folder: Path, slope=1.0, intercept=0.0, shear=(0.0, 0.0, 0.0),
+    frame_of_reference=None, number=1, order=None, **changes,
+) -> Path:
+    """One classic MR file per slice, in scrambled file order, with planted identifiers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    voxels = sitk.GetArrayFromImage(volume)
+    direction = np.array(volume.GetDirection()).reshape(3, 3)
+    series, study = generate_uid(), generate_uid()
+    frame = frame_of_reference or generate_uid()
+    order = order if order is not None else np.random.default_rng(0).permutation(len(voxels))
+    for name, k in enumerate(order):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = MRImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        for key, value in PLANTED.items():
+            setattr(data, key, value)
+        data.StudyInstanceUID, data.SeriesInstanceUID = study, series
+        data.FrameOfReferenceUID, data.Modality, data.SeriesNumber = frame, "MR", number
+        data.InstanceNumber = int(k) + 1
+        position = np.array(volume.TransformIndexToPhysicalPoint((0, 0, int(k)))) + k * np.array(shear)
+        data.ImagePositionPatient = [f"{v:.8f}"[:16] for v in position]
+        axes = np.concatenate([direction[:, 0], direction[:, 1]])
+        data.ImageOrientationPatient = [f"{v:.12f}"[:16] for v in axes]
+        spacing = volume.GetSpacing()
+        data.PixelSpacing = [spacing[1], spacing[0]]
+        data.SliceThickness = spacing[2]
+        data.Rows, data.Columns = voxels.shape[1:]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+        own = slope[k] if np.ndim(slope) else slope
+        if own != 1 or intercept:
+            data.RescaleSlope, data.RescaleIntercept = own, intercept
+        data.PixelData = np.round((voxels[k] - intercept) / own).astype("<i2").tobytes()
+        for key, value in changes.items():
+            setattr(data, key, value)
+        data.save_as(folder / f"{name:04d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def write_rtstruct(path: Path, structures: dict[str, list[np.ndarray]], frame: str) -> Path:
+    """An RTSTRUCT with, per structure, contours of (n, 3) points in mm."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, generate_uid()
+    data.Modality, data.StructureSetLabel = "RTSTRUCT", "test"
+    data.PatientName = PLANTED["PatientName"]
+    reference = Dataset()
+    reference.FrameOfReferenceUID = frame
+    data.ReferencedFrameOfReferenceSequence = [reference]
+    data.StructureSetROISequence, data.ROIContourSequence = [], []
+    for number, (name, loops) in enumerate(structures.items(), start=1):
+        roi = Dataset()
+        roi.ROINumber, roi.ROIName = number, name
+        roi.ReferencedFrameOfReferenceUID, roi.ROIGenerationAlgorithm = frame, "MANUAL"
+        data.StructureSetROISequence.append(roi)
+        contour = Dataset()
+        contour.ReferencedROINumber, contour.ContourSequence = number, []
+        for loop in loops:
+            item = Dataset()
+            item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(loop)
+            item.ContourData = [f"{v:.6f}"[:16] for v in np.asarray(loop).ravel()]
+            contour.ContourSequence.append(item)
+        data.ROIContourSequence.append(contour)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def mask_contours(mask: sitk.Image) -> list[np.ndarray]:
+    """Contours of a mask as a planning system draws them: one loop per slice and component, in mm."""
+    from skimage.measure import find_contours
+
+    loops = []
+    for k, plane in enumerate(sitk.GetArrayFromImage(mask)):
+        for loop in find_contours(np.pad(plane.astype(float), 1), 0.5):
+            index = [(x - 1, y - 1, float(k)) for y, x in loop]
+            loops.append(np.array([mask.TransformContinuousIndexToPhysicalPoint(i) for i in index]))
+    return loops
+
+
+def frame_of(folder: Path) -> str:
+    return str(pydicom.dcmread(next(folder.glob("*.dcm"))).FrameOfReferenceUID)
