@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from pgmif_core.dicom import ContourError, is_rtstruct, rasterise
 from pgmif_core.images import ImageError, overlap_fraction, read_image, resample
 from pgmif_core.validation import (
     FURTHER_MODALITIES,
@@ -22,6 +23,7 @@ from pgmif_core.validation import (
 )
 
 SMALLEST_OVERLAP = 0.1
+ANY_GTV = "GTV*"  # gtv_roi where the manifest names none
 FEWEST_VOXELS = 4  # coarser levels of the registration smooth over this many
 
 
@@ -75,6 +77,23 @@ class Cohort:
         return self.table.loc[self.table["subject"] == subject, column].iloc[0] or default
 
 
+def read_gtv(cohort: Cohort, subject: str) -> sitk.Image:
+    """A subject's GTV as a mask (uint8): an image's voxels above 0, or a structure of an RTSTRUCT.
+
+    A structure is rasterised on the grid of the modality that it was drawn on (`gtv_space`, T2w if
+    empty); `gtv_roi` is its name or a pattern. Raises ImageError.
+    """
+    path = cohort.file(subject, "gtv")
+    if path.is_dir() or not is_rtstruct(path):
+        # several contours share one file as labels 1, 2, 4: any of them is tumour
+        return sitk.Cast(read_image(path) > 0, sitk.sitkUInt8)
+    drawn_on = read_image(cohort.file(subject, cohort.value(subject, "gtv_space", "T2w")))
+    try:
+        return rasterise(path, cohort.value(subject, "gtv_roi", ANY_GTV), drawn_on)
+    except ContourError as error:
+        raise ImageError(str(error)) from error
+
+
 def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohort:
     """Read a manifest (CSV) and check everything that needs no image to be opened.
 
@@ -119,7 +138,8 @@ def _patient_problems(cohort: Cohort, subject: str) -> list[str]:
         if not cohort.value(subject, column):
             continue
         try:
-            images[column] = read_image(cohort.file(subject, column))
+            file = cohort.file(subject, column)
+            images[column] = read_gtv(cohort, subject) if column == "gtv" else read_image(file)
         except ImageError as error:
             problems.append(f"{where}, column {column}: {error}")
     for modality in cohort.modalities:

@@ -1,4 +1,4 @@
-"""Volumes in and out of files with their geometry (SimpleITK images); no other module reads one."""
+"""Volumes in and out of files with their geometry (SimpleITK images): NIfTI, NRRD, MetaImage, DICOM."""
 
 import json
 import os
@@ -13,8 +13,13 @@ import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from pgmif_core.dicom import SeriesError, read_series
+
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 ORTHONORMAL_TOLERANCE = 1e-3
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".ima")
 
 
 class ImageError(ValueError):
@@ -41,16 +46,58 @@ def _geometry(path: Path, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_image(path: str | os.PathLike) -> sitk.Image:
-    """Read a 3-D NIfTI volume as float32 with geometry (LPS, mm).
+    """Read a 3-D volume as float32 with geometry (LPS, mm): NIfTI, NRRD, MetaImage, or DICOM.
 
-    Raises ImageError on a missing file, a directory, a file that is not NIfTI or is truncated, a
-    volume that is not 3-D, a singular or sheared affine, and NaN or infinite voxels.
+    A directory is read as one DICOM series, a .dcm file as a multi-frame image.
+
+    Raises ImageError on a missing file, a file of another type or a truncated one, a series that is
+    not one, a volume that is not 3-D, a singular or sheared affine, and NaN or infinite voxels.
     """
     path = Path(path)
+    name = path.name.lower()
     if not path.exists():
-        raise ImageError(f"{path}: expected a NIfTI file, found no such file. Check the path.")
-    if path.is_dir():
-        raise ImageError(f"{path}: expected a NIfTI file, found a directory. Name the file in it.")
+        raise ImageError(f"{path}: expected an image, found no such file. Check the path.")
+    if path.is_dir() and name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
+        raise ImageError(f"{path}: expected an image file, found a directory. Name the file in it.")
+    if path.is_dir() or name.endswith(DICOM_SUFFIXES):
+        try:
+            image = read_series(path)
+        except SeriesError as error:
+            raise ImageError(str(error)) from error
+    elif name.endswith(ITK_SUFFIXES):
+        image = _read_itk(path)
+    else:
+        image = _read_nifti(path)
+    bad = np.count_nonzero(~np.isfinite(sitk.GetArrayViewFromImage(image)))
+    if bad:
+        raise ImageError(
+            f"{path}: expected finite intensities, found {bad} NaN or infinite voxels. "
+            "Replace them (0 for background) and say so in your methods."
+        )
+    return image
+
+
+def _read_itk(path: Path) -> sitk.Image:
+    """NRRD or MetaImage; what such headers may hold beside geometry (names, dates) is dropped."""
+    try:
+        image = sitk.ReadImage(os.fspath(path))
+    except RuntimeError as error:
+        raise ImageError(
+            f"{path}: expected a readable image, found none; the file may be truncated or of another "
+            "type. Copy or convert it again."
+        ) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise ImageError(
+            f"{path}: expected a 3-D volume with one number per voxel, found {image.GetSize()} with "
+            f"{image.GetNumberOfComponentsPerPixel()} components. Split it into volumes."
+        )
+    image = sitk.Cast(image, sitk.sitkFloat32)
+    for key in image.GetMetaDataKeys():
+        image.EraseMetaData(key)
+    return image
+
+
+def _read_nifti(path: Path) -> sitk.Image:
     try:
         volume = nibabel.load(path)
         kind = volume.get_data_dtype().kind
@@ -72,17 +119,16 @@ def read_image(path: str | os.PathLike) -> sitk.Image:
             f"{path}: expected a 3-D volume, found shape {voxels.shape}. Split it into volumes."
         )
     spacing, direction = _geometry(path, volume.affine)
-    bad = np.count_nonzero(~np.isfinite(voxels))
-    if bad:
-        raise ImageError(
-            f"{path}: expected finite intensities, found {bad} NaN or infinite voxels. "
-            "Replace them (0 for background) and say so in your methods."
-        )
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
     image.SetOrigin((LPS_FROM_RAS @ volume.affine[:3, 3]).tolist())
     return image
+
+
+def volume_files(path: Path) -> list[Path]:
+    """The files behind a volume: itself, or those of a DICOM series' folder."""
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
 def _affine(image: sitk.Image) -> np.ndarray:
@@ -96,19 +142,29 @@ def _affine(image: sitk.Image) -> np.ndarray:
 def write_image(
     image: sitk.Image, path: str | os.PathLike, sidecar: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write NIfTI (float32, or uint8 for masks) under a temporary name, then rename.
+    """Write NIfTI or NRRD (float32, or uint8 for masks) under a temporary name, then rename.
 
-    `sidecar` goes beside it as BIDS-style JSON.
+    Only voxels and geometry are written. `sidecar` goes beside it as BIDS-style JSON.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     voxels = sitk.GetArrayFromImage(image)
     voxels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.float32)
-    volume = nibabel.Nifti1Image(voxels.T, _affine(image))
-    volume.header.set_xyzt_units("mm")
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    nibabel.save(volume, temporary)
-    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    if path.name.endswith(ITK_SUFFIXES):
+        plain = sitk.GetImageFromArray(voxels)
+        plain.CopyInformation(image)
+        sitk.WriteImage(plain, os.fspath(temporary), useCompression=True)
+    elif path.name.endswith(NIFTI_SUFFIXES):
+        volume = nibabel.Nifti1Image(voxels.T, _affine(image))
+        volume.header.set_xyzt_units("mm")
+        nibabel.save(volume, temporary)
+    else:
+        raise ImageError(
+            f"{path}: expected a name ending in {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}; a folder "
+            "of DICOM files is written by pgmif_core.dicom.write_series."
+        )
+    beside = path.with_name(path.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")
     if sidecar is not None:
         beside.unlink(missing_ok=True)  # an interrupted rewrite must not describe the new volume
     temporary.replace(path)

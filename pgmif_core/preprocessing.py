@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from pgmif_core.cohort import Cohort
+from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.fingerprints import code_fingerprint
-from pgmif_core.images import read_displacement, read_image, resample, write_image
+from pgmif_core.images import read_displacement, read_image, resample, volume_files, write_image
 from pgmif_core.parameters import Parameters
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import displacement_error, head_points, register
@@ -39,11 +39,13 @@ def preprocess_patient(
         "register_bspline", "slice_size", "reference_window_mm", "reference_nearest_mm",
         "reference_farthest_mm", "seed",
     })
-    files = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
+    named = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
+    files = [file for path in named for file in volume_files(path)]
     settings["inputs"] = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
     settings["gtv_space"] = cohort.value(subject, "gtv_space", "T2w")
+    settings["gtv_roi"] = cohort.value(subject, "gtv_roi")
     settings["code"] = code_fingerprint(
-        "preprocessing", "registration", "regions", "slices", "images"
+        "preprocessing", "registration", "regions", "slices", "images", "dicom", "cohort"
     )
     known = patient_details(store, subject)
     if known and known.get("settings") == settings:
@@ -148,9 +150,7 @@ def _gtv_on_grid(
 ) -> np.ndarray:
     """The GTV on the slice grid, warped along where it was drawn on another sequence."""
     space = cohort.value(subject, "gtv_space", "T2w")
-    mask = sitk.Cast(read_image(cohort.file(subject, "gtv")) > 0, sitk.sitkUInt8)
-    # several contours share one file as labels 1, 2, 4: any of them is tumour
-    placed = resample(mask, grid, transforms[space], nearest=True)
+    placed = resample(read_gtv(cohort, subject), grid, transforms[space], nearest=True)
     gtv = sitk.GetArrayFromImage(placed) > 0
     if not gtv.any():
         raise ValueError(

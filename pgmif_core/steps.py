@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort, read_manifest
 from pgmif_core.fingerprints import file_hash
-from pgmif_core.images import read_image, write_image, write_json
+from pgmif_core.images import read_image, volume_files, write_image, write_json
 from pgmif_core.methods import METHODS
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
@@ -95,9 +95,10 @@ def input_files(cohort: Cohort) -> tuple[Path, ...]:
     if cohort.is_phantom:
         return (cohort.path,)
     images = [
-        cohort.file(subject, column)
+        file
         for subject in cohort.table["subject"]
         for column in cohort.image_columns if cohort.value(subject, column)
+        for file in volume_files(cohort.file(subject, column))
     ]
     return (cohort.path, *images)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
-OPTIONAL = ("gtv_space", "reference", "phantom_seed")
+OPTIONAL = ("gtv_space", "gtv_roi", "reference", "phantom_seed")
 FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
 SPLITS = ("train", "test")
 
