@@ -48,9 +48,9 @@ class Cohort:
 
     @property
     def name(self) -> str:
-        """Short name for folders: 'phantom', or the name of the manifest's folder."""
+        """Short name for folders: 'phantom' (phantom-ceT1w), or the name of the manifest's folder."""
         if self.is_phantom:
-            return "phantom"
+            return "-".join(["phantom", *self.modalities[2:]])
         folder = Path(os.path.abspath(self.path)).parent.name
         return re.sub(r"[^A-Za-z0-9_-]+", "-", folder).strip("-") or "cohort"
 
@@ -130,7 +130,8 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
     return Cohort(path, table, modalities)
 
 
-def _patient_problems(cohort: Cohort, subject: str) -> list[str]:
+def patient_problems(cohort: Cohort, subject: str) -> list[str]:
+    """Open every file of a patient; all that is wrong with them, each with what to do."""
     row = cohort.table.index[cohort.table["subject"] == subject][0] + 2
     where = f"{cohort.path}, row {row} ({subject})"
     images, problems = {}, []
@@ -207,7 +208,7 @@ def check_images(cohort: Cohort) -> None:
     problems: list[str] = []
     for subject in cohort.table["subject"]:
         if not cohort.value(subject, "phantom_seed"):
-            problems += _patient_problems(cohort, subject)
+            problems += patient_problems(cohort, subject)
     if problems:
         raise ManifestError(problems)
 

@@ -26,6 +26,7 @@ from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods import METHODS, T2W, load_generator
 from pgmif_core.networks import Generator
+from pgmif_core.parameters import modality_weights
 from pgmif_core.patients import each_patient
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
@@ -38,14 +39,15 @@ LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "lear
 def training_settings(run: Run, method: str) -> TrainingSettings:
     """What a learned method trains with, from the run's parameters."""
     p = run.parameters
+    modalities = run.cohort().modalities
     scale = {"gmmci": p.maximum_scale, "dlmwl": p.mse_scale}.get(method, p.gradient_scale)
     return TrainingSettings(
         method=method,
-        modalities=len(run.cohort().modalities),
+        modalities=len(modalities),
         channels=p.channels,
         start="none" if method == "pgmif_literal" else p.start,
         epsilon=p.epsilon,
-        gradient_weights=tuple(p.gradient_weights),
+        gradient_weights=modality_weights(p.gradient_weights, modalities),
         content_scale=scale,
         adversarial=p.adversarial,
         iterations=p.iterations,

@@ -6,7 +6,7 @@ are the `quick` profile; `params/paper.yaml` names the section of the paper behi
 
 import difflib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,7 +51,7 @@ class Parameters(BaseModel):
     )
     epsilon: Positive = Field(3e-2, description="edge parameter ε of the normalized gradients")
     gradient_weights: list[NonNegative] = Field(
-        [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities"
+        [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities (1 where not given)"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
     gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
@@ -90,6 +90,16 @@ class Parameters(BaseModel):
                 f"reference_farthest_mm {self.reference_farthest_mm}"
             )
         return self
+
+
+def modality_weights(weights: Sequence[float], modalities: Sequence[str]) -> tuple[float, ...]:
+    """`gradient_weights` with one weight per modality; further modalities weigh 1 where not given."""
+    if not 2 <= len(weights) <= len(modalities):
+        raise ParameterError(
+            f"gradient_weights: expected 2 to {len(modalities)} weights ({', '.join(modalities)}), "
+            f"found {len(weights)}: {list(weights)}"
+        )
+    return (*weights, *[1.0] * (len(modalities) - len(weights)))
 
 
 def _suggest(name: str) -> str:

@@ -20,7 +20,13 @@ from typing import Any
 import yaml
 
 from pgmif_core.cohort import ManifestError, check_images, read_manifest
-from pgmif_core.parameters import ParameterError, Parameters, find_root, read_parameters
+from pgmif_core.parameters import (
+    ParameterError,
+    Parameters,
+    find_root,
+    modality_weights,
+    read_parameters,
+)
 from pgmif_core.steps import input_files, run_name
 
 
@@ -122,13 +128,7 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
     parameters = read_parameters(root / "params" / f"{options.profile}.yaml", **values)
     cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
     check_images(cohort)
-    modalities, weights = len(cohort.modalities), len(parameters.gradient_weights)
-    if weights != modalities:
-        raise ParameterError(
-            f"gradient_weights: expected one per modality ({', '.join(cohort.modalities)}), found "
-            f"{weights}; set it, for instance "
-            f"--set gradient_weights={[1.0, 8.0, *[1.0] * (modalities - 2)]}".replace(", ", ",")
-        )
+    modality_weights(parameters.gradient_weights, cohort.modalities)
     return parameters, run_name(cohort, parameters)
 
 

@@ -24,7 +24,7 @@ from pgmif_core.slices import (
     slice_grid,
     write_patient,
 )
-from pgmif_core.volumes import TRUTH_SUFFIX
+from pgmif_core.volumes import truth_file
 
 
 def preprocess_patient(
@@ -109,8 +109,8 @@ def _registration_row(
         "mi_after": round(-result.metric_after, 4),
         "registration_seconds": round(result.seconds, 2),
     }
-    truth = cohort.file(subject, "T2w").parent / f"{subject}{TRUTH_SUFFIX}"
-    if cohort.is_phantom and modality == "T1w" and truth.exists():
+    truth = cohort.file(subject, "T2w").parent / truth_file(subject, modality)
+    if cohort.is_phantom and truth.exists():
         field = read_displacement(truth)
         points = head_points(t2w)
         for when, transform in (("before", sitk.Transform()), ("after", result.transform)):

@@ -11,6 +11,7 @@ import pandas as pd
 REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
 OPTIONAL = ("gtv_space", "gtv_roi", "reference", "phantom_seed")
 FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
+PHANTOM_MODALITIES = ("T1w", "T2w", "ceT1w")
 SPLITS = ("train", "test")
 
 
@@ -112,6 +113,12 @@ def row_problems(
         if phantom[index] and not re.fullmatch("[0-9]+", phantom[index]):
             problems.append(
                 f"{where}, column phantom_seed: expected a whole number, found {phantom[index]!r}."
+            )
+        unmade = [m for m in modalities if phantom[index] and m not in PHANTOM_MODALITIES]
+        if unmade:
+            problems.append(
+                f"{where}: expected of a phantom {', '.join(PHANTOM_MODALITIES)}, found "
+                f"{', '.join(unmade)}; remove the column."
             )
         problems += _path_problems(where, row, folder, modalities, allow_outside)
     return problems

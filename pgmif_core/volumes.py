@@ -15,7 +15,10 @@ from pgmif_core.images import write_displacement, write_image, write_json
 from pgmif_core.parameters import Parameters
 from pgmif_core.phantom import PhantomSize, make_phantom
 
-TRUTH_SUFFIX = "_from-T1w_to-T2w_xfm.nii.gz"
+
+def truth_file(subject: str, modality: str) -> str:
+    """BIDS-like file name of a phantom's true displacement."""
+    return f"{subject}_from-{modality}_to-T2w_xfm.nii.gz"
 
 
 def chosen_patients(cohort: Cohort, parameters: Parameters) -> pd.DataFrame:
@@ -48,16 +51,20 @@ def make_patient(
     seed = int(cohort.value(subject, "phantom_seed"))
     size = phantom_size(parameters)
     notes = {"subject": subject, "seed": seed, "code": code_fingerprint("phantom"), **vars(size)}
+    moved = [m for m in cohort.modalities if m != "T2w"]
+    notes["modalities"] = " ".join(cohort.modalities)
     done = folder / f"{subject}.json"
     known = pd.read_json(done, typ="series").to_dict() if done.exists() else {}
     if all(known.get(k) == v for k, v in notes.items()):
         return known
     done.unlink(missing_ok=True)
     start = time.perf_counter()
-    phantom = make_phantom(seed, size)
-    for column in ("T1w", "T2w", "gtv"):
+    phantom = make_phantom(seed, size, contrast_agent="ceT1w" in moved)
+    for column in (*cohort.modalities, "gtv"):
         write_image(getattr(phantom, column), folder / phantom_file(subject, column))
-    write_displacement(phantom.displacement, folder / f"{subject}{TRUTH_SUFFIX}")
+    for modality in moved:
+        truth = phantom.displacement if modality == "T1w" else phantom.ceT1w_displacement
+        write_displacement(truth, folder / truth_file(subject, modality))
     notes |= {
         "t_category": phantom.tumour.stage,
         "side": "left" if phantom.tumour.side > 0 else "right",

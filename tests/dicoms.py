@@ -119,3 +119,38 @@ def mask_contours(mask: sitk.Image) -> list[np.ndarray]:
 
 def frame_of(folder: Path) -> str:
     return str(pydicom.dcmread(next(folder.glob("*.dcm"))).FrameOfReferenceUID)
+
+
+def npc277_tree(folder: Path, patients: int, make) -> Path:
+    """The exact layout of Zenodo 10900202 from phantoms: data/MRI-Segments/001/{T1WI,T2WI,CE-T1WI}.
+
+    `make(k)` gives the phantom of patient k with its ceT1w. Contours are drawn on every sequence.
+    """
+    base = folder / "data" / "MRI-Segments"
+    for k in range(patients):
+        phantom, place = make(k), base / f"{k + 1:03d}"
+        frame = generate_uid()
+        scans = {"T1WI": phantom.T1w, "T2WI": phantom.T2w, "CE-T1WI": phantom.ceT1w}
+        for number, (name, scan) in enumerate(scans.items(), start=1):
+            write_dicom_series(scan, place / name, frame_of_reference=frame, number=number)
+        for name, scan in (("T1", phantom.T1w), ("T2", phantom.T2w), ("CE-T1", phantom.ceT1w)):
+            mask = sitk.Resample(phantom.gtv, scan, sitk.Transform(), sitk.sitkNearestNeighbor)
+            sitk.WriteImage(mask, str(place / f"ROI-{name}.nii"))
+    return folder
+
+
+def bids_tree(folder: Path, patients: int, make) -> Path:
+    """A BIDS tree: anat images below sub-*, tumour masks below derivatives/."""
+    for k in range(patients):
+        phantom, name = make(k), f"sub-{k + 1:02d}"
+        for suffix in ("T1w", "T2w"):
+            path = folder / name / "ses-01" / "anat" / f"{name}_ses-01_{suffix}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(getattr(phantom, suffix), str(path))
+        path = folder / "derivatives" / "gtv" / name / f"{name}_ses-01_space-T2w_label-GTV_mask.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(phantom.gtv, str(path))
+    (folder / "dataset_description.json").write_text(
+        '{"Name": "phantom BIDS", "BIDSVersion": "1.9.0", "License": "CC0"}'
+    )
+    return folder

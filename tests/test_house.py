@@ -13,7 +13,8 @@ LAYERS = [
     "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
     "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
     "training", "parameters", "patients", "volumes", "preprocessing", "evaluation", "figures", "panels",
-    "architecture", "claims", "steps", "fusion", "pipeline",
+    "architecture", "claims", "steps", "fusion", "pipeline", "layouts", "download",
+    "single", "cli",
 ]
 
 

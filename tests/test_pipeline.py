@@ -139,7 +139,8 @@ def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
     (["--set", "epsilon=1e-3"], "write 1.0e-3"),
     (["--set", "epsilon"], "expects name=value"),
     (["--profile", "slow"], "known profiles"),
-    (["--set", "gradient_weights=[1.0]"], "one per modality"),
+    (["--set", "gradient_weights=[1.0]"], "2 to 2 weights"),
+    (["--set", "gradient_weights=[1.0,8.0,1.0]"], "2 to 2 weights"),
     (["--manifest", "nowhere.csv"], "found none"),
 ])
 def test_bad_parameters_are_refused_with_exit_code_2(in_root, capsys, arguments, message):

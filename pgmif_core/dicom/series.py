@@ -33,10 +33,10 @@ class Plane(NamedTuple):
 
 
 def series_headers(folder: Path) -> list[pydicom.Dataset]:
-    """Headers of all images in a folder (or of one file), by file name; `filename` says where each came from.
+    """Headers of all images in a folder (or of one file), by file name.
 
-    Objects without pixels (contours, reports, presentation states) are left out. Raises SeriesError
-    on a file that is not DICOM.
+    `filename` of each says where it came from. Objects without pixels (contours, reports,
+    presentation states) are left out. Raises SeriesError on a file that is not DICOM.
     """
     headers = []
     files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.is_file())
@@ -229,8 +229,9 @@ def _complete(headers: Sequence[pydicom.Dataset]) -> None:
 def read_series(folder: str | os.PathLike) -> sitk.Image:
     """The series in a folder as one float32 volume (LPS, mm): sorted, rescaled, oblique as it is.
 
-    `folder` may also be the one file of a multi-frame image. Classic (one file per slice) and enhanced multi-frame images, compressed or not. A tilted gantry
-    is undone by in-plane resampling onto an orthogonal grid. The volume carries the frame of
+    `folder` may also be the one file of a multi-frame image. Classic (one file per slice) and
+    enhanced multi-frame images, compressed or not. A tilted gantry is undone by in-plane resampling
+    onto an orthogonal grid. The volume carries the frame of
     reference as meta-data `FRAME_OF_REFERENCE`, and nothing else of the header. Raises SeriesError:
     files that are not DICOM or are truncated, two series, slices missing, doubled or not parallel.
     """

@@ -40,7 +40,10 @@ NOISE_SD = 0.012
 
 
 class Phantom(NamedTuple):
-    """One patient: images with geometry, GTV on the T2w grid, the true displacement, what it is."""
+    """One patient: images with geometry, GTV on the T2w grid, the true displacement, what it is.
+
+    ceT1w, T1w after contrast agent, and its own displacement only if asked for.
+    """
 
     T1w: sitk.Image
     T2w: sitk.Image
@@ -48,10 +51,13 @@ class Phantom(NamedTuple):
     displacement: sitk.Image
     tumour: Tumour
     motion: Motion
+    ceT1w: sitk.Image | None = None
+    ceT1w_displacement: sitk.Image | None = None
 
 
 def make_phantom(
-    seed: int, size: PhantomSize = FULL_SIZE, tumour: Mapping[str, float] | None = None
+    seed: int, size: PhantomSize = FULL_SIZE, tumour: Mapping[str, float] | None = None,
+    contrast_agent: bool = False,
 ) -> Phantom:
     """Make the patient with this seed; the same seed and size give the same voxels.
 
@@ -59,9 +65,11 @@ def make_phantom(
 
     T2w is the reference frame. T1w has a grid of its own (finer pixels, thicker slices, oblique by
     a few degrees) and sees the patient displaced: a T1w point p shows the anatomy of the T2w point
-    p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration).
+    p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration). With
+    `contrast_agent` there is a ceT1w too, on the T1w grid; the patient has moved once more.
     """
-    anatomy_rng, tumour_rng, motion_rng, *scan_rngs = np.random.default_rng(seed).spawn(5)
+    rng = np.random.default_rng(seed)
+    anatomy_rng, tumour_rng, motion_rng, *scan_rngs = rng.spawn(5)
     # never less than the full size: a smaller profile must see the same patients, not other ones
     height = max(s.slices * s.thickness_mm for s in (size, FULL_SIZE))
     grid = label_grid(height / 2 + 11)
@@ -81,11 +89,17 @@ def make_phantom(
         (finer, finer, thicker), np.array([0.0, -3.0, 0.0]) + motion_rng.uniform(-3, 3, 3), oblique,
     )
     displacement, motion = true_displacement(motion_rng, t1w_grid)
+    plan = [("T1w", t1w_grid, displacement, scan_rngs[0]), ("T2w", t2w_grid, None, scan_rngs[1])]
+    later = None
+    if contrast_agent:
+        later_rng, scan_rng = rng.spawn(2)
+        later, _ = true_displacement(later_rng, t1w_grid)
+        plan.append(("ceT1w", t1w_grid, later, scan_rng))
     scans = {}
-    for name, image, moved, rng in (
-        ("T1w", t1w_grid, displacement, scan_rngs[0]), ("T2w", t2w_grid, None, scan_rngs[1])
-    ):
-        signal = signal_map(rng, labels, SEQUENCES[name], tumour)
-        scans[name] = acquire(rng, signal, grid, image, NOISE_SD, moved)
+    for name, image, moved, scan_rng in plan:
+        signal = signal_map(scan_rng, labels, SEQUENCES[name], tumour)
+        scans[name] = acquire(scan_rng, signal, grid, image, NOISE_SD, moved)
     gtv = contour(labels, ("tumour", "necrosis"), grid, t2w_grid)
-    return Phantom(scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion)
+    return Phantom(
+        scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion, scans.get("ceT1w"), later
+    )

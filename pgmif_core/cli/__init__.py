@@ -1,0 +1,33 @@
+"""The command `pgmif`: from a folder of patients to a manifest, one fused patient, its measures."""
+
+from importlib.metadata import version
+
+import typer
+
+from pgmif_core.cli import cohorts, patients
+
+app = typer.Typer(
+    name="pgmif", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+    help="Fuse T1w and T2w MRI (PGMIF, Cheng et al. 2024). Research use only, not a medical device.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pgmif {version('pgmif')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True,
+                              help="Print the version and end."),
+) -> None:
+    """Exit codes: 0 done, 1 failed on the way, 2 refused before work started."""
+
+
+app.command("scan")(cohorts.scan)
+app.command("check")(cohorts.check)
+app.command("download")(cohorts.download_cohort)
+app.command("fuse")(patients.fuse)
+app.command("evaluate")(patients.evaluate)

@@ -1,0 +1,137 @@
+"""`pgmif scan`, `check` and `download`: a cohort before the pipeline sees it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, track
+from rich.table import Table
+
+from pgmif_core.cli.terminal import err, exit_codes, out
+from pgmif_core.cohort import patient_problems, read_manifest, write_manifest
+from pgmif_core.download import DATASETS, download, remote_size
+from pgmif_core.layouts import LAYOUTS, common_modalities, manifest_table, scan_folder
+from pgmif_core.validation import FURTHER_MODALITIES
+
+Layout = StrEnum("Layout", ["auto", *LAYOUTS])
+SHOWN = 20
+
+
+def scan(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the patients.")],
+    layout: Annotated[Layout, typer.Option(help="How the folder is organised.")] = Layout.auto,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", help="Manifest to write; FOLDER/data_manifest.csv if not given.")] = None,
+    modalities: Annotated[str, typer.Option(
+        help="Sequences to fuse, like T1w,T2w,ceT1w; those that all patients have if not given."
+    )] = "",
+    test: Annotated[float, typer.Option(
+        min=0, help="Test patients: a fraction, or a number from 1 on. The paper's is 10 of 80."
+    )] = 0.125,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    rename: Annotated[bool, typer.Option(
+        "--rename", help="Number the subjects: folder names may be names of people.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a manifest.")] = False,
+) -> None:
+    """Build a manifest from a folder of patients and split it into training and test patients.
+
+    Examples:
+
+    * `pgmif scan data --layout npc277`
+
+    * `pgmif scan bids/ --modalities T1w,T2w --test 10 -o bids/data_manifest.csv`
+    """
+    with exit_codes():
+        target = output or folder / "data_manifest.csv"
+        if target.exists() and not force:
+            raise ValueError(f"{target}: expected no manifest yet, found one; --force replaces it.")
+        known, patients = scan_folder(folder, layout.value)
+        wanted = tuple(m.strip() for m in modalities.split(",") if m.strip())
+        unknown = sorted(set(wanted) - {"T1w", "T2w", *FURTHER_MODALITIES})
+        if unknown or (wanted and not {"T1w", "T2w"} <= set(wanted)):
+            raise ValueError(
+                f"--modalities {modalities}: expected T1w,T2w and of "
+                f"{', '.join(FURTHER_MODALITIES)}, found {', '.join(unknown) or 'no T1w and T2w'}."
+            )
+        taken = wanted or common_modalities(patients)
+        table, lacking = manifest_table(folder, known, patients, taken, target, test, seed, rename)
+        write_manifest(table, target)
+    counts = table["split"].value_counts()
+    shown = Table(title=f"{folder}, layout {known}", title_justify="left")
+    for column in ("sequence", "patients"):
+        shown.add_column(column)
+    for column in ("T1w", "T2w", *FURTHER_MODALITIES, "gtv"):
+        number = sum(column in p.files for p in patients)
+        if number:
+            used = "" if column in (*taken, "gtv") else "  (not used)"
+            shown.add_row(column + used, f"{number} of {len(patients)}")
+    out.print(shown)
+    for subject, why in list(lacking.items())[:SHOWN]:
+        out.print(f"left out: {subject}: {why}", markup=False, highlight=False)
+    notes = [note for p in patients for note in p.notes]
+    for note in notes[:SHOWN]:
+        out.print(f"skipped: {note}", markup=False, highlight=False)
+    for kind, entries in (("patients", lacking), ("files", notes)):
+        if len(entries) > SHOWN:
+            out.print(f"… and {len(entries) - SHOWN} more {kind}")
+    out.print(f"{target}: {counts['train']} training and {counts['test']} test patients, "
+              f"{', '.join(taken)}, seed {seed}", markup=False, highlight=False)
+    out.print(f"next: pgmif check {target}", markup=False, highlight=False)
+
+
+def check(
+    manifest: Annotated[Path, typer.Argument(help="The manifest, a CSV.")],
+    allow_outside: Annotated[bool, typer.Option(
+        "--allow-outside", help="Allow paths that leave the manifest's folder.")] = False,
+) -> None:
+    """Open every file of a manifest and report all problems at once; nothing is written.
+
+    Example: `pgmif check data/data_manifest.csv`
+    """
+    with exit_codes():
+        cohort = read_manifest(manifest, allow_outside)
+    subjects = [s for s in cohort.table["subject"] if not cohort.value(s, "phantom_seed")]
+    problems = []
+    with exit_codes():
+        for subject in track(subjects, "checking patients", console=err):
+            problems += patient_problems(cohort, subject)
+    for problem in problems:
+        err.print(f"  - {problem}", style="red", markup=False, highlight=False)
+    if problems:
+        err.print(f"pgmif: {len(problems)} problems in {manifest}", style="red")
+        raise typer.Exit(2)
+    out.print(f"{manifest}: {len(cohort.table)} patients, {', '.join(cohort.modalities)}: no problem "
+              "found", markup=False, highlight=False)
+    out.print(f"next: make reproduce MANIFEST={manifest} PROFILE=smoke", markup=False, highlight=False)
+
+
+def download_cohort(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(DATASETS)}.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where to put it.")] = Path("data"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Annotated[str, typer.Option(help="Another address of the same file (a mirror).")] = "",
+) -> None:
+    """Download a public cohort: licence and size first, resumable, checked against its record.
+
+    Example: `pgmif download npc277 --folder data`
+    """
+    with exit_codes():
+        if name not in DATASETS:
+            raise ValueError(f"expected one of {', '.join(DATASETS)}, found {name!r}")
+        dataset = DATASETS[name]._replace(url=url) if url else DATASETS[name]
+        out.print(f"{dataset.title}\n{dataset.citation}\nlicence: {dataset.licence}", highlight=False)
+        size = remote_size(dataset.url)
+        out.print(f"{dataset.url}: {size / 1e6:.1f} MB" if size else "size: the server does not say",
+                  markup=False, highlight=False)
+        if not yes and not typer.confirm("Download?"):
+            raise typer.Exit(0)
+        bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+                       console=err)
+        with bar:
+            task = bar.add_task(name, total=size or None)
+            place = download(
+                dataset, folder, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+    out.print(f"{place}: unpacked\nnext: pgmif scan {place} --layout {dataset.layout}",
+              markup=False, highlight=False)

@@ -1,0 +1,132 @@
+"""`pgmif fuse` and `evaluate`: one patient, files named one by one."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pgmif_core.cli.terminal import err, exit_codes, out
+from pgmif_core.dicom import write_series
+from pgmif_core.images import ITK_SUFFIXES, NIFTI_SUFFIXES, read_image, write_image
+from pgmif_core.methods import METHODS, load_generator
+from pgmif_core.parameters import find_root
+from pgmif_core.single import fuse_images, measure
+from pgmif_core.validation import FURTHER_MODALITIES
+
+Fusion = StrEnum(
+    "Fusion", [n for n, m in METHODS.items() if m.kind in ("learned", "rule") and "literal" not in n]
+)
+
+
+def _default_weights(method: str) -> Path:
+    """Weights of the phantom run in this repository."""
+    try:
+        root = find_root()
+    except FileNotFoundError:
+        root = Path()
+    path = root / "results" / "phantom" / "02_training" / method / "weights.safetensors"
+    if not path.is_file():
+        raise ValueError(
+            f"{method} is learned: expected weights, found none at {path}. Name some with --weights, "
+            "or train them: make reproduce."
+        )
+    return path
+
+
+def _named(pairs: list[str], option: str) -> dict[str, Path]:
+    """NAME=PATH options as a dictionary."""
+    named = {}
+    for pair in pairs:
+        name, separator, path = pair.partition("=")
+        if not separator or not path:
+            raise ValueError(f"{option} {pair}: expected NAME=PATH, like ceT1w=patient/ce.nii.gz")
+        named[name] = Path(path)
+    return named
+
+
+def fuse(
+    t1w: Annotated[Path, typer.Option("--t1w", help="T1w: NIfTI, NRRD, or a folder of DICOM files.")],
+    t2w: Annotated[Path, typer.Option("--t2w", help="T2w; its grid is that of the result.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", help="A file (.nii.gz, .nrrd), or a folder that DICOM files are put in.")],
+    more: Annotated[list[str] | None, typer.Option(
+        "--more", help="A further sequence as NAME=PATH, in the order of the training.")] = None,
+    method: Annotated[Fusion, typer.Option(help="Fusion method.")] = Fusion.pgmif,
+    weights: Annotated[Path | None, typer.Option(
+        help="Trained weights; those of the phantom run if not given.")] = None,
+    subject: Annotated[str, typer.Option(help="What the patient is called in DICOM.")] = "anonymous",
+    slice_size: Annotated[int, typer.Option(min=32, help="Slices are fused at this size.")] = 192,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
+) -> None:
+    """Register and fuse one patient; the result lies on the T2w grid and overlays on T2w.
+
+    Examples:
+
+    * `pgmif fuse --t1w t1.nii.gz --t2w t2.nii.gz -o fused.nii.gz --method pwa`
+
+    * `pgmif fuse --t1w T1WI/ --t2w T2WI/ --weights weights.safetensors -o fused_dicom/`
+    """
+    with exit_codes():
+        as_file = output.name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))
+        if as_file and output.exists() and not force:
+            raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
+        further = _named(more or [], "--more")
+        unknown = sorted(set(further) - set(FURTHER_MODALITIES))
+        if unknown:
+            raise ValueError(f"--more: expected {', '.join(FURTHER_MODALITIES)}, found {unknown[0]}")
+        learned = METHODS[method.value].kind == "learned"
+        generator = load_generator(weights or _default_weights(method.value)) if learned else None
+        images = {n: read_image(p) for n, p in {"T1w": t1w, "T2w": t2w, **further}.items()}
+        with Progress(SpinnerColumn(), "{task.description}", TimeElapsedColumn(), console=err) as bar:
+            task = bar.add_task("reading", total=None)
+            fused = fuse_images(
+                images, method.value, generator, slice_size,
+                say=lambda text: bar.update(task, description=text),
+            )
+        label = METHODS[method.value].label
+        if as_file:
+            write_image(fused.image, output, {"Description": f"{label}, research use only"})
+        else:
+            write_series(fused.image, output, subject, label)
+    for name, result in fused.registrations.items():
+        out.print(
+            f"{name} to T2w: {result.stage}, rigid {result.rigid_mm:.1f} mm, B-spline "
+            f"{result.bspline_mm:.1f} mm, {result.seconds:.1f} s"
+            + ("  CHECK: the registration did not improve" if result.stage == "failed" else ""),
+            markup=False, highlight=False,
+        )
+    out.print(f"{output}: {label} on the T2w grid {fused.image.GetSize()}", markup=False,
+              highlight=False)
+
+
+def evaluate(
+    fused: Annotated[Path, typer.Argument(help="The fused image.")],
+    gtv: Annotated[Path, typer.Option(help="Tumour mask, in the same space.")],
+    sources: Annotated[list[Path], typer.Option(
+        "--source", "--sources", help="A source in the same space (registered); once per source.")],
+    reference: Annotated[Path | None, typer.Option(
+        help="Reference region of the CNR; found near the tumour if not given.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+) -> None:
+    """Print CNR (Eq. 8) and generalized Sobel Q (Eq. 12) of a fused image and of its sources.
+
+    Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source t1_on_t2.nii.gz --source t2.nii.gz`
+    """
+    with exit_codes():
+        names = [p.name.removesuffix(".gz").rsplit(".", 1)[0] or p.name for p in sources]
+        if len(set(names)) < len(names):
+            names = [f"{k + 1}:{n}" for k, n in enumerate(names)]
+        images = {n: read_image(p) for n, p in zip(names, sources, strict=True)}
+        table = measure(
+            read_image(fused), read_image(gtv), images,
+            read_image(reference) if reference else None,
+        )
+        if csv:
+            table.to_csv(csv, index=False, float_format="%.6g")
+    shown = Table("image", "CNR", *(f"Q against {n}" for n in names))
+    for row in table.itertuples(index=False):
+        shown.add_row(str(row[0]), *(f"{value:.3f}" for value in row[1:]))
+    out.print(shown)

@@ -1,0 +1,231 @@
+"""Find patients in a folder: which file is which sequence, by the conventions of public data sets."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pgmif_core.dicom import is_rtstruct
+from pgmif_core.images import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES
+from pgmif_core.validation import FURTHER_MODALITIES
+
+LAYOUTS = ("npc277", "brats", "bids")
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
+# ends of lower-case names, words joined by "_"; the first that fits counts
+NAMES = (
+    ("ceT1w", r"(ce_?t1w?i?|t1w?i?_?(ce|c|gd|kontrast|post))"),
+    ("FLAIR", r"(flair|t2f)"),
+    ("T1w", r"t1(w|wi|n)?"),
+    ("T2w", r"t2(w|wi)?"),
+    ("PDw", r"pdw?"),
+    ("CT", r"(pl)?ct"),
+    ("DWI", r"dwi"),
+)
+CONTOUR = r"(seg|mask|gtv\w?|roi|label|tumou?r)"
+NPC277 = (
+    "Li et al. arXiv:2404.03253, doi:10.5281/zenodo.10900202", "CC-BY-4.0",
+)
+
+
+class LayoutError(ValueError):
+    """A folder in which no patient is found: says what was looked for."""
+
+
+class Found(NamedTuple):
+    """One patient: `files` by manifest column; `notes` say what was left out of the folder and why."""
+
+    subject: str
+    files: dict[str, Path]
+    notes: list[str]
+    gtv_space: str = ""
+
+
+def _stem(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    name = name.rsplit(".", 1)[0] if path.is_file() else name
+    return re.sub(r"[^a-z0-9]+", "_", name).strip("_")
+
+
+def _column(path: Path) -> str:
+    """Manifest column of a file or folder by the end of its name; '' if none fits."""
+    stem = _stem(path)
+    if path.is_file() and path.name.lower().endswith(DICOM_SUFFIXES):
+        return "gtv" if is_rtstruct(path) else ""
+    if path.is_file() and not path.name.lower().endswith(IMAGE_SUFFIXES):
+        return ""
+    if re.search(rf"(^|_){CONTOUR}$", stem):
+        return "gtv"
+    return next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
+
+
+def _collect(subject: str, paths: Iterable[Path], base: Path) -> Found:
+    """Sort paths into columns; the first of a kind counts, others are noted."""
+    files: dict[str, Path] = {}
+    notes = []
+    for path in sorted(paths):
+        column = _column(path)
+        shown = path.relative_to(base).as_posix()
+        if not column:
+            notes.append(f"{shown}: no known sequence or contour by its name")
+        elif column in files:
+            notes.append(f"{shown}: a second {column}; {files[column].name} is taken")
+        else:
+            files[column] = path
+    return Found(subject, files, notes)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [p for p in _visible(folder) if p.is_dir()]
+
+
+def scan_brats(folder: Path) -> list[Found]:
+    """One folder per patient; file names end in t1, t1ce, t2, flair, seg (or t1n, t1c, t2w, t2f)."""
+    return [_collect(p.name, _visible(p), folder) for p in _folders(folder)]
+
+
+def _npc277_root(folder: Path) -> Path:
+    for root in (folder, folder / "MRI-Segments", folder / "data" / "MRI-Segments"):
+        if root.is_dir() and any((p / "T2WI").is_dir() for p in _folders(root)):
+            return root
+    return folder
+
+
+def scan_npc277(folder: Path) -> list[Found]:
+    """001 … 277, each with {T1WI,T2WI,CE-T1WI}/*.dcm and ROI-{T1,T2,CE-T1}.nii (Zenodo 10900202).
+
+    The GTV is the one drawn on T2w; where that is missing, the one on T1w or CE-T1, with its gtv_space.
+    """
+    patients = []
+    for place in _folders(_npc277_root(folder)):
+        contours = {c: place / f"ROI-{n}.nii" for c, n in
+                    (("T2w", "T2"), ("T1w", "T1"), ("ceT1w", "CE-T1"))}
+        contours = {c: p if p.exists() else p.with_name(p.name + ".gz") for c, p in contours.items()}
+        found = _collect(place.name, set(_visible(place)) - set(contours.values()), folder)
+        space = next((c for c, p in contours.items() if p.exists()), "")
+        if space:
+            found.files["gtv"] = contours[space]
+        patients.append(found._replace(gtv_space=space if space != "T2w" else ""))
+    return patients
+
+
+def _bids_column(path: Path) -> str:
+    entities = path.name.removesuffix(".gz").rsplit(".", 1)[0].split("_")
+    suffix = entities[-1]
+    if suffix == "T1w" and any(e.startswith("ce-") for e in entities):
+        return "ceT1w"
+    if suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()):
+        brain = any(re.fullmatch(r"(desc|label)-(brain|BR)\w*", e) for e in entities)
+        return "" if brain else "gtv"
+    return suffix if suffix in ("T1w", "T2w", *FURTHER_MODALITIES) else ""
+
+
+def scan_bids(folder: Path) -> list[Found]:
+    """BIDS: sub-*/[ses-*/]anat/*_{T1w,T2w,…}.nii[.gz]; tumour masks there or below derivatives/.
+
+    The first session of a patient counts: two sessions of one patient must not become two patients.
+    """
+    patients = []
+    for place in (p for p in _folders(folder) if p.name.startswith("sub-")):
+        sessions = sorted({p.parent for p in place.rglob("anat") if p.is_dir()})
+        files: dict[str, Path] = {}
+        notes = [f"{s.relative_to(folder).as_posix()}: a further session" for s in sessions[1:]]
+        session = sessions[0].name if sessions and sessions[0] != place else ""
+        own = sorted((sessions[0] / "anat").iterdir()) if sessions else []
+        derived = sorted((folder / "derivatives").rglob(f"{place.name}_*")) \
+            if (folder / "derivatives").is_dir() else []
+        masks = [p for p in derived if _bids_column(p) == "gtv" and session in p.name]
+        for path in (p for p in [*own, *masks] if p.name.endswith(NIFTI_SUFFIXES)):
+            column, shown = _bids_column(path), path.relative_to(folder).as_posix()
+            if not column:
+                notes.append(f"{shown}: no known sequence or contour by its name")
+            elif column in files:
+                notes.append(f"{shown}: a second {column}; {files[column].name} is taken")
+            else:
+                files[column] = path
+        patients.append(Found(place.name, files, notes))
+    return patients
+
+
+def detect_layout(folder: Path) -> str:
+    """'bids', 'npc277' or 'brats' (any other folder per patient), by what lies in the folder."""
+    if any(p.name.startswith("sub-") and any(p.rglob("anat")) for p in _folders(folder)):
+        return "bids"
+    root = _npc277_root(folder)
+    return "npc277" if any((p / "T2WI").is_dir() for p in _folders(root)) else "brats"
+
+
+def scan_folder(folder: Path, layout: str = "auto") -> tuple[str, list[Found]]:
+    """The layout and the patients of a folder, complete or not. Raises LayoutError if there are none."""
+    if not folder.is_dir():
+        raise LayoutError(f"{folder}: expected a folder of patients, found none. Check the path.")
+    layout = detect_layout(folder) if layout == "auto" else layout
+    found = {"npc277": scan_npc277, "brats": scan_brats, "bids": scan_bids}[layout](folder)
+    found = [patient for patient in found if patient.files]
+    if not found:
+        raise LayoutError(
+            f"{folder}: expected patients in the layout {layout}, found none. One folder per patient, "
+            "with sequences and contour named like t1, t2, mask; or choose --layout."
+        )
+    return layout, found
+
+
+def common_modalities(patients: Sequence[Found]) -> tuple[str, ...]:
+    """T1w, T2w and every further modality that all patients with T1w, T2w and GTV have."""
+    usable = [p for p in patients if {"T1w", "T2w", "gtv"} <= p.files.keys()]
+    further = [m for m in FURTHER_MODALITIES if usable and all(m in p.files for p in usable)]
+    return ("T1w", "T2w", *further)
+
+
+def _origin(folder: Path, layout: str) -> tuple[str, str]:
+    if layout == "npc277":
+        return NPC277
+    description = folder / "dataset_description.json"
+    known = json.loads(description.read_text()) if description.is_file() else {}
+    return str(known.get("Name") or folder.resolve().name), str(known.get("License") or "not stated")
+
+
+def manifest_table(
+    folder: Path, layout: str, patients: Sequence[Found], modalities: Sequence[str], output: Path,
+    test: float = 0.125, seed: int = 0, rename: bool = False,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The manifest of the complete patients, and the others with what they lack.
+
+    `test` below 1 is the fraction of test patients, at least one (default: the paper's 10 of 80),
+    from 1 on their number; drawn by `seed` among all patients. `rename` numbers the subjects instead
+    of taking folder names, which in a hospital may be names of people. Paths are relative to `output`.
+    """
+    needed = (*modalities, "gtv")
+    lacking = {
+        p.subject: "no " + ", ".join(c for c in needed if c not in p.files)
+        for p in patients if any(c not in p.files for c in needed)
+    }
+    complete = [p for p in patients if p.subject not in lacking]
+    if len(complete) < 2:
+        raise LayoutError(
+            f"{folder}: expected at least two patients with {', '.join(needed)} (one to train on, one "
+            f"to test), found {len(complete)} of {len(patients)}. "
+            + "; ".join(f"{s}: {why}" for s, why in list(lacking.items())[:5])
+        )
+    wanted = round(test * len(complete)) if test < 1 else int(test)
+    count = min(max(1, wanted), len(complete) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(len(complete))[:count].tolist())
+    source, licence = _origin(folder, layout)
+    here = Path(os.path.abspath(output)).parent
+    rows = []
+    for k, patient in enumerate(complete):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", patient.subject).strip("-")
+        name = f"{k + 1:03d}" if rename else name.removeprefix("sub-")
+        row = {"subject": f"sub-{name}", "split": "test" if k in chosen else "train"}
+        row |= {c: os.path.relpath(os.path.abspath(patient.files[c]), here) for c in needed}
+        rows.append(row | {"gtv_space": patient.gtv_space, "source": source, "license": licence})
+    table = pd.DataFrame(rows)
+    return (table if table["gtv_space"].any() else table.drop(columns="gtv_space")), lacking

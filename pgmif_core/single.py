@@ -1,0 +1,107 @@
+"""One patient without a cohort: register, fuse, and measure images named one by one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
+from pgmif_core.images import ImageError, overlap_fraction, resample
+from pgmif_core.networks import Generator
+from pgmif_core.regions import reference_region
+from pgmif_core.registration import Registration, register
+from pgmif_core.slices import PatientSlices, minmax_per_slice, place_on_slices, slice_grid
+
+SMALLEST_OVERLAP = 0.1
+
+
+class Fused(NamedTuple):
+    """`image` in [0, 1] on the T2w grid, and how each other sequence was registered to T2w."""
+
+    image: sitk.Image
+    registrations: dict[str, Registration]
+
+
+def fuse_images(
+    images: Mapping[str, sitk.Image], method: str, weights: str | Path | Generator | None = None,
+    slice_size: int = 192, seed: int = 0, say: Callable[[str], None] = lambda _: None,
+) -> Fused:
+    """Fuse the sequences of one patient: keys T1w, T2w, and further ones in the weights' order.
+
+    As in the pipeline: every sequence is registered to T2w, slices are min-max normalised and
+    resized to `slice_size`, fused, and the result is resampled to the T2w grid. Raises ImageError
+    where sequences do not overlap in space, ValueError where weights and sequences do not fit.
+    """
+    t2w = images["T2w"]
+    names = ["T1w", "T2w", *(n for n in images if n not in ("T1w", "T2w"))]
+    for name in names:
+        if overlap_fraction(images[name], t2w) < SMALLEST_OVERLAP:
+            raise ImageError(
+                f"{name} and T2w do not overlap in space; are they of the same patient and session?"
+            )
+    expected = weights.settings["modalities"] if isinstance(weights, Generator) else len(names)
+    if expected != len(names):
+        raise ValueError(
+            f"the weights were trained on {expected} sequences, found {len(names)}: "
+            f"{', '.join(names)}. Give the same sequences, or other weights."
+        )
+    grid = slice_grid(t2w, slice_size)
+    planes, registrations = [], {}
+    for name in names:
+        transform = None
+        if name != "T2w":
+            say(f"registering {name} to T2w")
+            registrations[name] = result = register(t2w, images[name], seed)
+            transform = None if result.stage == "aligned" else result.transform
+        placed = place_on_slices(images[name], grid, transform)
+        planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))
+    say(f"fusing {grid.GetSize()[2]} slices")
+    sources = np.stack(planes, axis=1)
+    nothing = np.zeros(sources[:, 0].shape, bool)
+    volume = fuse_volume(method, PatientSlices("", sources, nothing, nothing, grid), weights)
+    fused = sitk.GetImageFromArray(np.asarray(volume, np.float32))
+    fused.CopyInformation(grid)
+    on_t2w = resample(fused, t2w)
+    for key in t2w.GetMetaDataKeys():
+        on_t2w.SetMetaData(key, t2w.GetMetaData(key))
+    return Fused(on_t2w, registrations)
+
+
+def measure(
+    fused: sitk.Image, gtv: sitk.Image, sources: Mapping[str, sitk.Image],
+    reference: sitk.Image | None = None, slice_size: int = 192,
+) -> pd.DataFrame:
+    """CNR (Eq. 8) and Q (Eq. 12) against each source, of the fused image and of the sources.
+
+    All images must lie in one space (sources registered); each is resampled to the slices of the
+    fused one. Values outside [0, 1] are min-max normalised per slice, sources always are. Without
+    `reference` the calmest window near the tumour in all sources is taken, as in the pipeline.
+    """
+    grid = slice_grid(fused, slice_size)
+    planes = [
+        minmax_per_slice(sitk.GetArrayFromImage(place_on_slices(image, grid)))
+        for image in sources.values()
+    ]
+    stack = np.stack(planes, axis=1)
+    mask = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0
+    if not mask.any():
+        raise ImageError("the GTV has no voxel inside the fused image; do they share one space?")
+    if reference is None:
+        spacing = grid.GetSpacing()
+        region = reference_region(np.moveaxis(stack, 1, 0), mask, (spacing[1], spacing[0]))
+    else:
+        drawn = resample(sitk.Cast(reference > 0, sitk.sitkUInt8), grid, nearest=True)
+        region = sitk.GetArrayFromImage(drawn) > 0
+    volume = sitk.GetArrayFromImage(place_on_slices(fused, grid))
+    if volume.min() < -1e-3 or volume.max() > 1 + 1e-3:
+        volume = minmax_per_slice(volume)
+    patient = PatientSlices("", stack, mask, region, grid)
+    rows = []
+    for name, own in {"fused": volume, **dict(zip(sources, planes, strict=True))}.items():
+        row = {"image": name, "cnr": cnr(own, patient)}
+        row |= {f"q_{s}": sobel_against(own, patient, m) for m, s in enumerate(sources)}
+        rows.append(row)
+    return pd.DataFrame(rows)
