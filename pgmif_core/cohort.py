@@ -57,9 +57,8 @@ class Cohort:
     @property
     def label(self) -> str:
         """What figures and tables call this cohort."""
-        if self.is_phantom:
-            return "synthetic phantom cohort"
-        return f"cohort {self.name}"
+        label = "synthetic phantom cohort" if self.is_phantom else f"cohort {self.name}"
+        return label if len(self.modalities) == 2 else f"{label} ({', '.join(self.modalities)})"
 
     def subjects(self, split: str) -> list[str]:
         """Subjects of a split ('train' or 'test'), in manifest order."""

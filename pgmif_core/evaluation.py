@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods import METHODS, T1W, T2W
+from pgmif_core.methods import METHODS, SHOWN_METHODS, T1W, T2W, Method
 from pgmif_core.metrics import (
     contrast_correlation,
     contrast_to_noise_ratio,
@@ -27,11 +27,12 @@ NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
 
 
 def fuse_volume(
-    name: str, patient: PatientSlices, weights: str | Path | Generator | None = None
+    method: str | Method, patient: PatientSlices, weights: str | Path | Generator | None = None
 ) -> NDArray[np.float32]:
-    """Fuse all slices of a patient with a method; (slices, h, w) in [0, 1]."""
+    """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
     sources = torch.from_numpy(np.array(patient.sources))
-    return METHODS[name](sources, weights)[:, 0].numpy()
+    method = METHODS[method] if isinstance(method, str) else method
+    return method(sources, weights)[:, 0].numpy()
 
 
 def cnr(volume: NDArray, patient: PatientSlices) -> float:
@@ -104,9 +105,9 @@ def summarize_sobel(
 
 
 def ordered_methods(names: Iterable[str]) -> list[str]:
-    """The methods present, in the order of `METHODS`."""
+    """The methods present, in the order of `SHOWN_METHODS`."""
     present = set(names)
-    return [name for name in METHODS if name in present]
+    return [name for name in SHOWN_METHODS if name in present]
 
 
 def _spread(values: pd.Series) -> dict[str, float]:
@@ -126,7 +127,7 @@ def _beside_published(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame
         columns.append("cv_percent")
     theirs = printed.set_index("method")[columns].add_prefix("paper_")
     table = ours.join(theirs, on="method")
-    table.insert(1, "label", [METHODS[name].label for name in table["method"]])
+    table.insert(1, "label", [SHOWN_METHODS[name].label for name in table["method"]])
     return table
 
 

@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from pgmif_core.evaluation import NOT_IN_COMPARISON, ordered_methods
-from pgmif_core.methods import METHODS
+from pgmif_core.methods import SHOWN_METHODS
 from pgmif_core.metrics import NO_CHANGE
 
 # Okabe-Ito colours: told apart with any colour vision
@@ -134,7 +134,7 @@ def boxplots(
         boxes = ax.boxplot(groups, widths=0.6, showfliers=False, patch_artist=True,
                            medianprops={"color": "k"})
         for box, name in zip(boxes["boxes"], names, strict=True):
-            box.set(facecolor=KIND_COLOURS[METHODS[name].kind], alpha=0.55, linewidth=0.8)
+            box.set(facecolor=KIND_COLOURS[SHOWN_METHODS[name].kind], alpha=0.55, linewidth=0.8)
         if points:
             for x, group in enumerate(groups, start=1):
                 ax.plot(x + rng.uniform(-0.16, 0.16, len(group)), group, ".", color="k",
@@ -150,7 +150,7 @@ def boxplots(
         else:
             ax.axhline(0, color="k", linewidth=0.5)
         ax.set_xticks(range(1, len(names) + 1),
-                      [METHODS[n].label.replace(" ", "\n") for n in names])
+                      [SHOWN_METHODS[n].label.replace(" ", "\n") for n in names])
         ax.set_ylabel(ylabel)
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False)

@@ -24,7 +24,7 @@ from pgmif_core.evaluation import (
 from pgmif_core.figures import save_figure
 from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
-from pgmif_core.methods import METHODS, T2W, load_generator
+from pgmif_core.methods import METHODS, T2W, Method, compared_methods, load_generator
 from pgmif_core.networks import Generator
 from pgmif_core.parameters import modality_weights
 from pgmif_core.patients import each_patient
@@ -137,7 +137,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     )
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     rows = []
-    for name, method in METHODS.items():
+    for name, method in compared_methods(run.cohort().modalities).items():
         if method.kind == "learned" and name not in weights:
             continue
         details = {"WeightsSHA256": file_hash(weights[name])} if name in weights else {}
@@ -145,7 +145,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
         known = fused_details(run, subject, name)
         if {key: known.get(key) for key in details} != details:
             generator = load_generator(weights[name]) if name in weights else None
-            volume = fuse_volume(name, patient, generator)
+            volume = fuse_volume(method, patient, generator)
             known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}
             write_fused(run, patient, name, volume, known)
         rows.append({"subject": subject, "method": name, **known["Fidelity"]})
@@ -161,7 +161,8 @@ def fuse_cohort(run: Run) -> pd.DataFrame:
     """Fuse all test patients with every method; one row per patient and method."""
     weights = trained_weights(run)
     subjects = run.cohort().subjects("test")
-    done = each_patient(partial(fuse_patient, run, weights), subjects, run.parameters.workers)
+    p, work = run.parameters, partial(fuse_patient, run, weights)
+    done = each_patient(work, subjects, p.workers, p.dask_scheduler)
     return pd.DataFrame([row for rows in done for row in rows])
 
 
@@ -213,7 +214,8 @@ def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2,
 
 
 def _methods_present(run: Run) -> list[str]:
-    return [n for n, m in METHODS.items() if m.kind != "learned" or run.weights(n).exists()]
+    known: dict[str, Method] = compared_methods(run.cohort().modalities)
+    return [n for n, m in known.items() if m.kind != "learned" or run.weights(n).exists()]
 
 
 def cnr_table(run: Run) -> pd.DataFrame:

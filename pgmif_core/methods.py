@@ -5,8 +5,9 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pgmif_core.networks import Generator
+from pgmif_core.validation import FURTHER_MODALITIES
 
 T1W, T2W = 0, 1  # positions in the manifest's modality order
 CONTROL_SIGMA_PX = 1.0
@@ -149,3 +151,24 @@ METHODS: dict[str, Method] = {
         Method("pgmif_literal", "PGMIF, literal start", "learned"),
     )
 }
+
+
+def _source(sources: Sources, position: int) -> Fused:
+    return sources[:, position : position + 1]
+
+
+# what tables and figures may show: the methods, and further sources such as ceT1w, after T2w
+SHOWN_METHODS: dict[str, Method] = {
+    **{name: METHODS[name] for name in ("t1w", "t2w")},
+    **{m.lower(): Method(m.lower(), m, "source") for m in FURTHER_MODALITIES},
+    **METHODS,
+}
+
+
+def compared_methods(modalities: Sequence[str]) -> dict[str, Method]:
+    """The rows of a cohort's comparison: every source of it untouched, then all other methods."""
+    sources = {
+        m.lower(): Method(m.lower(), m, "source", partial(_source, position=k))
+        for k, m in enumerate(modalities)
+    }
+    return {**sources, **{n: m for n, m in METHODS.items() if m.kind != "source"}}

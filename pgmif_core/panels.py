@@ -8,10 +8,11 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pgmif_core.cohort import Cohort
+from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.figures import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images import read_image, resample
-from pgmif_core.methods import METHODS
+from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.qc import checkerboard
 from pgmif_core.slices import PatientSlices, slice_grid
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
@@ -73,7 +74,7 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
         block, column = divmod(number, columns)
         t2w = read_image(cohort.file(subject, "T2w"))
         space = cohort.value(subject, "gtv_space", "T2w")
-        gtv = read_image(cohort.file(subject, "gtv"))
+        gtv = read_gtv(cohort, subject)
         grid = slice_grid(t2w)
         masks = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True)) > 0
         k = int(np.argmax(masks.sum(axis=(1, 2))))
@@ -86,12 +87,6 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
                 _outline(ax, masks[k], GTV_COLOUR)
     name_cohort(figure, label, f"before registration; GTV outlined; {RADIOLOGICAL}")
     return figure
-
-
-def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
-    """Alternate squares of two (h, w) images: edges continue where the images are aligned."""
-    rows, columns = (np.arange(n) * tiles // n for n in first.shape)
-    return np.where((rows[:, None] + columns) % 2, first, second)
 
 
 @in_style
@@ -155,7 +150,7 @@ def comparison_figure(
     for number, (name, image) in enumerate(images.items()):
         block, column = divmod(number, columns)
         whole, enlarged = axes[2 * block, column], axes[2 * block + 1, column]
-        _plain(whole, image, METHODS[name].label)
+        _plain(whole, image, SHOWN_METHODS[name].label)
         _outline(whole, gtv, GTV_COLOUR, 0.6)
         _plain(enlarged, image[box])
     name_cohort(figure, label, f"{subject}, tumour enlarged, grey scale 0-1 in every panel")
@@ -172,7 +167,7 @@ def patients_figure(
                            len(rows), count)
     for row, (subject, (images, gtv)) in zip(axes, rows.items(), strict=True):
         for ax, (name, image) in zip(row, images.items(), strict=True):
-            title = METHODS[name].label if name in METHODS else name
+            title = SHOWN_METHODS[name].label if name in SHOWN_METHODS else name
             _plain(ax, image, f"{subject} {title}")
             _outline(ax, gtv, GTV_COLOUR, 0.6)
     name_cohort(figure, label, f"GTV outlined; {RADIOLOGICAL}")

@@ -33,6 +33,9 @@ class Parameters(BaseModel):
     run: str = Field("", description="name of the results folder; empty: cohort and profile")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="the one random seed")
     workers: Annotated[int, Field(ge=0)] = Field(0, description="patient processes; 0: all cores")
+    dask_scheduler: str = Field(
+        "", description="tcp://… of a Dask scheduler that spreads patients; empty: this machine"
+    )
 
     phantom_train: Count = Field(20, description="phantom training patients taken")
     phantom_test: Count = Field(10, description="phantom test patients taken")
@@ -41,6 +44,7 @@ class Parameters(BaseModel):
     phantom_pixel_mm: Positive = Field(1.2, description="in-plane pixel of phantom T2w")
 
     register_bspline: bool = Field(True, description="B-spline after the rigid registration")
+    register_affine: bool = Field(False, description="affine stage between rigid and B-spline")
     slice_size: Annotated[int, Field(ge=32)] = Field(192, description="side of the square slices")
     reference_window_mm: Positive = Field(10.0, description="side of the reference window")
     reference_nearest_mm: NonNegative = Field(3.0, description="least distance from the tumour")

@@ -13,6 +13,7 @@ from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.images import read_displacement, read_image, resample, volume_files, write_image
 from pgmif_core.parameters import Parameters
+from pgmif_core.qc import qc_flags, qc_page
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import displacement_error, head_points, register
 from pgmif_core.slices import (
@@ -36,8 +37,8 @@ def preprocess_patient(
     preprocessing table. A patient finished with the same parameters is not done again.
     """
     settings = parameters.model_dump(include={
-        "register_bspline", "slice_size", "reference_window_mm", "reference_nearest_mm",
-        "reference_farthest_mm", "seed",
+        "register_bspline", "register_affine", "slice_size", "reference_window_mm",
+        "reference_nearest_mm", "reference_farthest_mm", "seed",
     })
     named = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
     files = [file for path in named for file in volume_files(path)]
@@ -73,7 +74,9 @@ def preprocess_patient(
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
         "seconds": round(time.perf_counter() - start, 2),
     }
+    row["flags"] = qc_flags(row, cohort.modalities)
     patient = PatientSlices(subject, sources, gtv, reference, grid)
+    _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
     write_patient(store, patient, {"settings": settings, "row": row})
     return row
 
@@ -88,7 +91,8 @@ def _aligned_sources(
         image = t2w
         if modality != "T2w":
             image = read_image(cohort.file(subject, modality))
-            result = register(t2w, image, parameters.seed, parameters.register_bspline)
+            result = register(t2w, image, parameters.seed, parameters.register_bspline,
+                              parameters.register_affine)
             transforms[modality] = None if result.stage == "aligned" else result.transform
             name = f"{subject}_space-T2w_{modality}.nii.gz"
             write_image(resample(image, t2w, transforms[modality]), registered / name)
@@ -98,11 +102,24 @@ def _aligned_sources(
     return np.stack(planes, axis=1), transforms, row
 
 
+def _save_qc_page(
+    cohort: Cohort, folder: Path, patient: PatientSlices,
+    transforms: dict[str, sitk.Transform | None],
+) -> None:
+    k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+    sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
+    page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.savefig(folder / f"{patient.subject}.png")
+
+
 def _registration_row(
     cohort: Cohort, subject: str, modality: str, result, t2w: sitk.Image
 ) -> dict[str, Any]:
     numbers = {
         "stage": result.stage,
+        "note": result.note,
+        "smallest_jacobian": round(result.smallest_jacobian, 3),
         "rigid_mm": round(result.rigid_mm, 3),
         "bspline_mm": round(result.bspline_mm, 3),
         "mi_before": round(-result.metric_before, 4),

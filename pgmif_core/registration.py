@@ -1,4 +1,4 @@
-"""T1w to T2w registration: rigid, then B-spline, Mattes mutual information (SimpleITK).
+"""T1w to T2w registration: rigid, affine if asked for, B-spline; Mattes mutual information (SimpleITK).
 
 The paper registers in 3D Slicer with a B-spline transform and mutual information; Slicer's
 BRAINSFit runs the same ITK components.
@@ -19,14 +19,19 @@ CONTROL_SPACING_MM = 40.0
 HISTOGRAM_BINS = 32
 SAMPLES_PER_STEP = 5000
 STEPS = 40
+MOST_BSPLINE_MM = 15.0  # soft tissue of one session moves less; more is a runaway
+MOST_VOLUME_CHANGE = 0.15  # of an affine stage: heads do not grow between two sequences
+JACOBIAN_GRID_MM = 4.0
 
 
 class Registration(NamedTuple):
-    """`transform` maps T2w points to T1w points (mm); `stage` is 'aligned', 'rigid',
+    """`transform` maps T2w points to T1w points (mm); `stage` is 'aligned', 'rigid', 'affine',
     'bspline' or 'failed'.
 
     `rigid_mm` and `bspline_mm` are the mean corrections inside the head by each stage; the
-    metrics are negative Mattes mutual information (lower is better) before and after.
+    metrics are negative Mattes mutual information (lower is better) before and after. `note` says
+    which later stage was given up and why; `smallest_jacobian` is that of the B-spline in the head
+    (1: nothing stretched; 0 or less: folded).
     """
 
     transform: sitk.Transform
@@ -36,6 +41,8 @@ class Registration(NamedTuple):
     metric_before: float
     metric_after: float
     seconds: float
+    smallest_jacobian: float = 1.0
+    note: str = ""
 
 
 def head_points(image: sitk.Image, count: int = 4000, seed: int = 0) -> NDArray[np.float64]:
@@ -129,6 +136,26 @@ def rigid_registration(fixed: sitk.Image, moving: sitk.Image, seed: int) -> sitk
     return transform
 
 
+def affine_registration(
+    fixed: sitk.Image, moving: sitk.Image, rigid: sitk.Transform, seed: int
+) -> sitk.Transform:
+    """Affine refinement of a rigid transform (scanners that scale their gradients differently)."""
+    start = sitk.Euler3DTransform(rigid)
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(start.GetMatrix())
+    affine.SetTranslation(start.GetTranslation())
+    affine.SetCenter(start.GetCenter())
+    small = _shrink(fixed, 2)
+    method = _method(0.2, seed, _on_grid(_mask(fixed), small))
+    method.SetOptimizerAsRegularStepGradientDescent(
+        0.5, 0.01, 80, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(affine, inPlace=True)
+    method.Execute(small, _shrink(moving, 2))
+    return affine
+
+
 def bspline_registration(
     fixed: sitk.Image, moving: sitk.Image, rigid: sitk.Transform, seed: int
 ) -> sitk.BSplineTransform:
@@ -173,15 +200,50 @@ def _mean_shift(transform: sitk.Transform, points: NDArray) -> float:
     return float(np.linalg.norm(transform_points(transform, points) - points, axis=1).mean())
 
 
+def displacement_lengths(transform: sitk.Transform, grid: sitk.Image) -> NDArray[np.float64]:
+    """How far a transform moves every voxel of a grid, (slices, h, w) in mm."""
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(),
+        grid.GetDirection(),
+    )
+    return np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1)
+
+
+def smallest_jacobian(transform: sitk.Transform, fixed: sitk.Image) -> float:
+    """Least Jacobian determinant of a transform inside the head, on a 4 mm grid."""
+    extent = [n * s for n, s in zip(fixed.GetSize(), fixed.GetSpacing(), strict=True)]
+    size = [max(4, round(e / JACOBIAN_GRID_MM)) for e in extent]
+    spacing = [e / n for e, n in zip(extent, size, strict=True)]
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, size, fixed.GetOrigin(), spacing, fixed.GetDirection()
+    )
+    values = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
+    head = sitk.GetArrayFromImage(_on_grid(_mask(fixed), field)) > 0
+    return float(values[head].min())
+
+
+def _spline_problem(spline: sitk.Transform, points: NDArray, jacobian: float) -> str:
+    """Why a B-spline cannot be trusted whatever its mutual information; '' if it can."""
+    if jacobian <= 0:
+        return f"B-spline folds space (Jacobian {jacobian:.2f})"
+    largest = float(np.linalg.norm(transform_points(spline, points) - points, axis=1).max())
+    if largest > MOST_BSPLINE_MM:
+        return f"B-spline moves by {largest:.0f} mm"
+    return ""
+
+
 def register(
-    fixed: sitk.Image, moving: sitk.Image, seed: int = 0, use_bspline: bool = True
+    fixed: sitk.Image, moving: sitk.Image, seed: int = 0, use_bspline: bool = True,
+    use_affine: bool = False,
 ) -> Registration:
     """Register `moving` (T1w, or any further modality) to `fixed` (T2w).
 
     Volumes on one grid that a rigid registration would move by less than 1 mm on average are
-    left alone: public data often comes registered, and interpolating again only blurs. If the
-    B-spline makes mutual information worse, the rigid transform is kept; if even that does not
-    improve it, nothing is moved and `stage` is 'failed': look at such a patient before using it.
+    left alone: public data often comes registered, and interpolating again only blurs. A stage that
+    makes mutual information worse, folds space, moves anything by more than 15 mm or, affine, changes
+    volume by more than 15 % is given up for the one before, and `note` says so; if even the rigid
+    stage does not improve it, nothing is moved and `stage` is 'failed': look at such a patient
+    before using it.
     The same seed gives the same transform (to rounding; exactly, on one thread). Raises ValueError
     if either volume is constant.
     """
@@ -199,17 +261,31 @@ def register(
         return Registration(
             identity, "aligned", rigid_mm, 0.0, before, before, time.perf_counter() - start
         )
-    transform, stage, bspline_mm = rigid, "rigid", 0.0
-    after = _metric(fixed, moving, rigid)
+    transform, stage, after, notes = rigid, "rigid", _metric(fixed, moving, rigid), []
+    jacobian, bspline_mm = 1.0, 0.0
     if after >= before:
         transform, stage, after = identity, "failed", before
-    elif use_bspline:
-        spline = bspline_registration(fixed, moving, rigid, seed + 1)
-        both = sitk.CompositeTransform([rigid, spline])
-        refined = _metric(fixed, moving, both)
-        if refined < after:
+        notes.append("rigid stage did not improve mutual information")
+    if use_affine and stage == "rigid":
+        affine = affine_registration(fixed, moving, rigid, seed + 1)
+        change = abs(np.linalg.det(np.reshape(affine.GetMatrix(), (3, 3))) - 1)
+        scaled = _metric(fixed, moving, affine)
+        if scaled < after and change <= MOST_VOLUME_CHANGE:
+            transform, stage, after = affine, "affine", scaled
+        else:
+            notes.append(f"affine stage given up (volume change {change:.0%})")
+    if use_bspline and stage != "failed":
+        spline = bspline_registration(fixed, moving, transform, seed + 1)
+        both = sitk.CompositeTransform([transform, spline])
+        refined, jacobian = _metric(fixed, moving, both), smallest_jacobian(spline, fixed)
+        problem = _spline_problem(spline, points, jacobian)
+        if refined < after and not problem:
             transform, stage, after = both, "bspline", refined
             bspline_mm = _mean_shift(spline, points)
+        else:
+            notes.append(problem or "B-spline did not improve mutual information")
+            jacobian = 1.0
     return Registration(
-        transform, stage, rigid_mm, bspline_mm, before, after, time.perf_counter() - start
+        transform, stage, rigid_mm, bspline_mm, before, after, time.perf_counter() - start,
+        jacobian, "; ".join(notes),
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pgmif_core.cohort import Cohort, read_manifest
 from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import read_image, volume_files, write_image, write_json
-from pgmif_core.methods import METHODS
+from pgmif_core.methods import SHOWN_METHODS
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
 
@@ -115,7 +115,7 @@ def write_fused(
     image = sitk.GetImageFromArray(np.asarray(volume, np.float32))
     image.CopyInformation(patient.grid)
     sidecar = {
-        "Description": f"{METHODS[method].label}, fused from registered sources",
+        "Description": f"{SHOWN_METHODS[method].label}, fused from registered sources",
         "Method": method,
         "Cohort": run.label,
         "Sources": list(run.cohort().modalities),

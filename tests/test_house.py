@@ -12,8 +12,8 @@ import pytest
 LAYERS = [
     "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
     "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
-    "training", "parameters", "patients", "volumes", "preprocessing", "evaluation", "figures", "panels",
-    "architecture", "claims", "steps", "fusion", "pipeline", "layouts", "download",
+    "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "figures",
+    "panels", "architecture", "claims", "steps", "fusion", "pipeline", "layouts", "download",
     "single", "cli",
 ]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from pgmif_core.methods import METHODS, load_generator
+from pgmif_core.methods import METHODS, SHOWN_METHODS, compared_methods, load_generator
 from pgmif_core.networks import Generator, PatchDiscriminator
 from pgmif_core.training import TrainingSettings, content_loss, write_weights
 
@@ -149,3 +149,14 @@ def test_golden_output_of_a_fixed_generator():
     values = [float(fused.mean()), float(fused.std()), float(fused[0, 0, 5, 7])]
     assert values == pytest.approx(GOLDEN, abs=2e-4)
 
+
+
+def test_a_third_modality_is_a_row_of_its_own():
+    x = torch.rand(2, 3, 9, 7)
+    rows = compared_methods(("T1w", "T2w", "CT"))
+    assert list(rows)[:4] == ["t1w", "t2w", "ct", "pgmif"]
+    assert set(rows) - set(METHODS) == {"ct"}
+    for position, name in enumerate(("t1w", "t2w", "ct")):
+        torch.testing.assert_close(rows[name](x)[:, 0], x[:, position])
+    assert [n for n in SHOWN_METHODS if n in rows] == list(rows)
+    assert compared_methods(("T1w", "T2w")).keys() == METHODS.keys()

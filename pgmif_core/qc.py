@@ -1,0 +1,123 @@
+"""Quality control of the registration: one page per patient, one sortable table with flags."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pgmif_core.registration import displacement_lengths
+
+FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
+BENT_MM = 4.0
+ERROR_MM = 2.0  # of a phantom, whose true displacement is known
+
+
+def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
+    """Alternate squares of two (h, w) images: edges continue where the images are aligned."""
+    rows, columns = (np.arange(n) * tiles // n for n in first.shape)
+    return np.where((rows[:, None] + columns) % 2, first, second)
+
+
+def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
+    """The strongest edges of an (h, w) image: a fraction of its pixels, where it has any."""
+    slope = ndimage.gaussian_gradient_magnitude(np.asarray(image, float), 1.0)
+    return slope > max(float(np.quantile(slope, 1 - fraction)), 1e-6)
+
+
+def qc_page(
+    subject: str, label: str, sources: Mapping[str, NDArray], grid: sitk.Image, plane: int,
+    transforms: Mapping[str, sitk.Transform | None],
+) -> Figure:
+    """Checkerboard with T2w, edges of T2w laid over, and displacement, per registered sequence.
+
+    `sources[modality]` is the registered slice (h, w) in [0, 1] at index `plane` of the grid.
+    """
+    moved = [m for m in sources if m != "T2w"]
+    figure = Figure(figsize=(7.2, 2.6 * len(moved)), layout="constrained", dpi=110)
+    axes = figure.subplots(len(moved), 3, squeeze=False)
+    there = _one_slice(grid, plane)
+    for row, modality in zip(axes, moved, strict=True):
+        image, t2w = np.asarray(sources[modality]), np.asarray(sources["T2w"])
+        row[0].imshow(checkerboard(t2w, image), cmap="gray", vmin=0, vmax=1)
+        row[0].set_title(f"{modality} / T2w")
+        row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
+        row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap="autumn", alpha=0.8)
+        row[1].set_title(f"{modality}, edges of T2w")
+        transform = transforms.get(modality)
+        lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
+        shown = row[2].imshow(lengths, cmap="viridis", vmin=0, vmax=max(1.0, float(lengths.max())))
+        row[2].set_title("displacement (mm)")
+        figure.colorbar(shown, ax=row[2], shrink=0.8)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    figure.suptitle(f"{subject}, slice {plane}: {label}", fontsize=9)
+    return figure
+
+
+def _one_slice(grid: sitk.Image, plane: int) -> sitk.Image:
+    width, height, _ = grid.GetSize()
+    return sitk.RegionOfInterest(grid, [width, height, 1], [0, 0, plane])
+
+
+def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
+    """What to look at before using a patient, from its row of the preprocessing table; '' if nothing."""
+    flags = []
+    for modality in (m for m in modalities if m != "T2w"):
+        prefix = "" if modality == "T1w" else f"{modality}_"
+        note = str(row.get(f"{prefix}note") or "")
+        if row.get(f"{prefix}stage") == "failed":
+            flags.append(f"{modality} not registered")
+        elif note:
+            flags.append(f"{modality}: {note}")
+        for name, limit, text in (
+            ("rigid_mm", FAR_MM, "far"), ("bspline_mm", BENT_MM, "much bent"),
+            ("tre_after_median_mm", ERROR_MM, "registration error"),
+        ):
+            if float(row.get(prefix + name, 0) or 0) > limit:
+                flags.append(f"{modality} {text} ({row[prefix + name]:.1f} mm)")
+    if row.get("gtv_slices_not_imaged"):
+        flags.append(f"{row['gtv_slices_not_imaged']} tumour slices not imaged by all sequences")
+    if not row.get("reference_slices", 1):
+        flags.append("no reference region")
+    return "; ".join(flags)
+
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<title>Registration QC</title><style>
+body{{font:14px system-ui,sans-serif;margin:2em}} table{{border-collapse:collapse}}
+th,td{{border:1px solid #bbb;padding:4px 8px;text-align:left}} th{{cursor:pointer;background:#eee}}
+tr.flagged td{{background:#fdeee4}}</style></head><body>
+<h1>Registration QC: {label}</h1><p>{count} of {total} patients flagged. Click a heading to sort; a
+subject for its page.</p><table id="t"><thead><tr>{head}</tr></thead><tbody>
+{body}</tbody></table><script>
+document.querySelectorAll("th").forEach((h,i)=>h.onclick=()=>{{const b=document.querySelector("tbody"),
+u=h.dataset.up!=="1";h.dataset.up=u?"1":"0";[...b.rows].sort((x,y)=>{{const p=x.cells[i].innerText,
+q=y.cells[i].innerText,d=p!==""&&q!==""&&!isNaN(p)&&!isNaN(q)?p-q:p.localeCompare(q);return u?d:-d}})
+.forEach(r=>b.append(r))}});</script></body></html>
+"""
+
+
+def write_qc_table(table: pd.DataFrame, folder: Path, label: str) -> Path:
+    """index.html with all columns, sortable, flagged patients shaded, linked to their pages."""
+    body = []
+    for row in table.astype(object).where(table.notna(), "").to_dict("records"):
+        cells = "".join(
+            f'<td><a href="{html.escape(str(v))}.png">{html.escape(str(v))}</a></td>'
+            if name == "subject" else f"<td>{html.escape(str(v))}</td>" for name, v in row.items()
+        )
+        body.append(f"<tr{' class=flagged' if row['flags'] else ''}>{cells}</tr>")
+    text = PAGE.format(
+        label=html.escape(label), count=int(table["flags"].ne("").sum()), total=len(table),
+        head="".join(f"<th>{html.escape(c)}</th>" for c in table), body="\n".join(body),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".index.html"
+    temporary.write_text(text)
+    return temporary.replace(folder / "index.html")
