@@ -11,6 +11,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.dicom import ContourError, is_rtstruct, rasterise
+from pgmif_core.files import replacing
 from pgmif_core.images import ImageError, overlap_fraction, read_image, resample
 from pgmif_core.validation import (
     FURTHER_MODALITIES,
@@ -214,8 +215,6 @@ def check_images(cohort: Cohort) -> None:
 
 def write_manifest(table: pd.DataFrame, path: Path) -> Path:
     """Write a manifest under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    table.to_csv(temporary, index=False)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
     return path

@@ -1,6 +1,5 @@
 """Public cohorts: size and licence first, room on the disk, resumable, checked against a record."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import NamedTuple
 
 import pooch
 import requests
+
+from pgmif_core.files import replacing
 
 TIMEOUT_SECONDS = 30
 CHUNK = 1 << 20
@@ -130,9 +131,8 @@ def download(
             f"was changed, here or on the server; delete {record.name} if you trust the new one."
         ) from error
     if known is None:
-        temporary = record.with_name(f".{os.getpid()}-{record.name}")
-        temporary.write_text(f"{pooch.file_hash(str(archive))}  {name}\n")
-        temporary.replace(record)
+        with replacing(record) as temporary:
+            temporary.write_text(f"{pooch.file_hash(str(archive))}  {name}\n")
     unpacked = folder / archive.stem
     pooch.Unzip(extract_dir=str(unpacked))(str(archive), "download", None)
     return unpacked

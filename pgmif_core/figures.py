@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from pgmif_core.evaluation import NOT_IN_COMPARISON, ordered_methods
+from pgmif_core.files import replacing
 from pgmif_core.methods import SHOWN_METHODS
 from pgmif_core.metrics import NO_CHANGE
 
@@ -47,13 +48,11 @@ def save_figure(
     """Save <name>.png, <name>.pdf (vector) and, of plotted numbers, <name>.csv; returns the PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {})):
-        temporary = folder / f".{name}{suffix}"
-        figure.savefig(temporary, dpi=dpi, metadata=metadata)
-        temporary.replace(folder / f"{name}{suffix}")
+        with replacing(folder / f"{name}{suffix}") as temporary:
+            figure.savefig(temporary, dpi=dpi, metadata=metadata)
     if data is not None:
-        temporary = folder / f".{name}.csv"
-        data.to_csv(temporary, index=False, float_format="%.6g")
-        temporary.replace(folder / f"{name}.csv")
+        with replacing(folder / f"{name}.csv") as temporary:
+            data.to_csv(temporary, index=False, float_format="%.6g")
     return folder / f"{name}.png"
 
 

@@ -22,6 +22,7 @@ from pgmif_core.evaluation import (
     validation_row,
 )
 from pgmif_core.figures import save_figure
+from pgmif_core.files import replacing
 from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods import METHODS, T2W, Method, compared_methods, load_generator
@@ -120,9 +121,8 @@ def watched_training(
     table = pd.read_csv(log)
     chosen = table["score"].idxmax() if run.parameters.select_checkpoint else len(table) - 1
     if run.parameters.select_checkpoint:
-        temporary = weights.with_name(f".{weights.name}")
-        shutil.copyfile(best, temporary)
-        temporary.replace(weights)
+        with replacing(weights) as temporary:
+            shutil.copyfile(best, temporary)
     return table.assign(kept=table.index == chosen)
 
 

@@ -14,6 +14,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from pgmif_core.dicom import SeriesError, read_series
+from pgmif_core.files import replacing
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -147,19 +148,7 @@ def write_image(
     Only voxels and geometry are written. `sidecar` goes beside it as BIDS-style JSON.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    voxels = sitk.GetArrayFromImage(image)
-    voxels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.float32)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    if path.name.endswith(ITK_SUFFIXES):
-        plain = sitk.GetImageFromArray(voxels)
-        plain.CopyInformation(image)
-        sitk.WriteImage(plain, os.fspath(temporary), useCompression=True)
-    elif path.name.endswith(NIFTI_SUFFIXES):
-        volume = nibabel.Nifti1Image(voxels.T, _affine(image))
-        volume.header.set_xyzt_units("mm")
-        nibabel.save(volume, temporary)
-    else:
+    if not path.name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
         raise ImageError(
             f"{path}: expected a name ending in {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}; a folder "
             "of DICOM files is written by pgmif_core.dicom.write_series."
@@ -167,7 +156,17 @@ def write_image(
     beside = path.with_name(path.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")
     if sidecar is not None:
         beside.unlink(missing_ok=True)  # an interrupted rewrite must not describe the new volume
-    temporary.replace(path)
+    voxels = sitk.GetArrayFromImage(image)
+    voxels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.float32)
+    with replacing(path) as temporary:
+        if path.name.endswith(NIFTI_SUFFIXES):
+            volume = nibabel.Nifti1Image(voxels.T, _affine(image))
+            volume.header.set_xyzt_units("mm")
+            nibabel.save(volume, temporary)
+        else:
+            plain = sitk.GetImageFromArray(voxels)
+            plain.CopyInformation(image)
+            sitk.WriteImage(plain, os.fspath(temporary), useCompression=True)
     if sidecar is not None:
         write_json(sidecar, beside)
     return path
@@ -175,18 +174,15 @@ def write_image(
 
 def write_json(content: Mapping[str, Any], path: Path) -> Path:
     """Write JSON under a temporary name, then rename."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
     return path
 
 
 def write_displacement(field: sitk.Image, path: Path) -> Path:
     """Write a displacement field (vector image, mm, LPS) as ITK writes it to NIfTI."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    sitk.WriteImage(sitk.Cast(field, sitk.sitkVectorFloat32), str(temporary))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        sitk.WriteImage(sitk.Cast(field, sitk.sitkVectorFloat32), str(temporary))
     return path
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from pgmif_core.cohort import ManifestError, check_images, read_manifest
+from pgmif_core.files import replacing
 from pgmif_core.parameters import (
     ParameterError,
     Parameters,
@@ -166,9 +167,8 @@ def reproduce(options: argparse.Namespace) -> int:
     base.mkdir(parents=True, exist_ok=True)
     config = {**parameters.model_dump(), "run": name}
     config_file = base / "parameters.yaml"
-    temporary = config_file.with_name(f".{os.getpid()}-{config_file.name}")
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-    temporary.replace(config_file)
+    with replacing(config_file) as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
     cores = options.cores or os.cpu_count() or 1
     command = [
         sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pgmif_core.files import replacing
 from pgmif_core.registration import displacement_lengths
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
@@ -117,7 +118,6 @@ def write_qc_table(table: pd.DataFrame, folder: Path, label: str) -> Path:
         label=html.escape(label), count=int(table["flags"].ne("").sum()), total=len(table),
         head="".join(f"<th>{html.escape(c)}</th>" for c in table), body="\n".join(body),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".index.html"
-    temporary.write_text(text)
-    return temporary.replace(folder / "index.html")
+    with replacing(folder / "index.html") as temporary:
+        temporary.write_text(text)
+    return folder / "index.html"

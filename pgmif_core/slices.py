@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif_core.files import replacing
 from pgmif_core.images import resample, write_json
 
 SLICE_SIZE = 192
@@ -123,9 +123,8 @@ def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
     }
     for name, array in arrays.items():
         path = _array_path(store, patient.subject, name)
-        temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        np.save(temporary, array)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            np.save(temporary, array)
     geometry = {
         "size": patient.grid.GetSize(),
         "spacing_mm": patient.grid.GetSpacing(),

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort, read_manifest
+from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import read_image, volume_files, write_image, write_json
 from pgmif_core.methods import SHOWN_METHODS
@@ -140,10 +141,8 @@ def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a CSV under a temporary name, then rename; six significant digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    table.to_csv(temporary, index=False, float_format="%.6g")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
     return path
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from pgmif_core.files import replacing
 from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.losses import (
     discriminator_loss,
@@ -204,11 +205,10 @@ def _fingerprint(settings: TrainingSettings, data: str) -> str:
 
 
 def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    write(temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _resume(trainer: Trainer, checkpoint: Path, say: Callable[[str], None]) -> None:

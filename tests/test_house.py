@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
+    "files", "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
     "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
     "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "figures",
     "panels", "architecture", "claims", "steps", "fusion", "pipeline", "layouts", "download",
