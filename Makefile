@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test slow notebooks lab lint lock calibrate balance readme clean
+.PHONY: help setup reproduce test slow notebooks lab lint lock registration calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
+
+setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif
 
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
@@ -41,6 +43,10 @@ lab: $(READY)  ## JupyterLab
 
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+registration: $(READY)  ## registration of phantoms beside elastix (installs itk-elastix)
+	$(BIN)/python -m pip install --quiet itk-elastix
+	$(BIN)/python benchmarks/registration.py $(ARGS)
 
 calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched inputs)
 	$(BIN)/python benchmarks/calibrate_phantom.py --check --profile $(PROFILE)
