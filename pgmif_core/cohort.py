@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,21 +78,33 @@ class Cohort:
         return self.table.loc[self.table["subject"] == subject, column].iloc[0] or default
 
 
+def read_mask(
+    path: Path, drawn_on: Callable[[], sitk.Image], roi: str = ANY_GTV
+) -> sitk.Image:
+    """A mask (uint8): voxels above 0 of an image, or the structure `roi` of an RTSTRUCT.
+
+    `drawn_on()` is the image whose grid a structure is rasterised on. Raises ImageError.
+    """
+    if path.is_dir() or not is_rtstruct(path):
+        # several contours share one file as labels 1, 2, 4: any of them is tumour
+        return sitk.Cast(read_image(path) > 0, sitk.sitkUInt8)
+    try:
+        return rasterise(path, roi, drawn_on())
+    except ContourError as error:
+        raise ImageError(str(error)) from error
+
+
 def read_gtv(cohort: Cohort, subject: str) -> sitk.Image:
     """A subject's GTV as a mask (uint8): an image's voxels above 0, or a structure of an RTSTRUCT.
 
     A structure is rasterised on the grid of the modality that it was drawn on (`gtv_space`, T2w if
     empty); `gtv_roi` is its name or a pattern. Raises ImageError.
     """
-    path = cohort.file(subject, "gtv")
-    if path.is_dir() or not is_rtstruct(path):
-        # several contours share one file as labels 1, 2, 4: any of them is tumour
-        return sitk.Cast(read_image(path) > 0, sitk.sitkUInt8)
-    drawn_on = read_image(cohort.file(subject, cohort.value(subject, "gtv_space", "T2w")))
-    try:
-        return rasterise(path, cohort.value(subject, "gtv_roi", ANY_GTV), drawn_on)
-    except ContourError as error:
-        raise ImageError(str(error)) from error
+    space = cohort.value(subject, "gtv_space", "T2w")
+    return read_mask(
+        cohort.file(subject, "gtv"), lambda: read_image(cohort.file(subject, space)),
+        cohort.value(subject, "gtv_roi", ANY_GTV),
+    )
 
 
 def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohort:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,12 +63,14 @@ def _column(path: Path) -> str:
     return next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
 
 
-def _collect(subject: str, paths: Iterable[Path], base: Path) -> Found:
+def _collect(
+    subject: str, paths: Iterable[Path], base: Path, column_of: Callable[[Path], str] = _column
+) -> Found:
     """Sort paths into columns; the first of a kind counts, others are noted."""
     files: dict[str, Path] = {}
     notes = []
     for path in sorted(paths):
-        column = _column(path)
+        column = column_of(path)
         shown = path.relative_to(base).as_posix()
         if not column:
             notes.append(f"{shown}: no known sequence or contour by its name")
@@ -136,22 +138,15 @@ def scan_bids(folder: Path) -> list[Found]:
     patients = []
     for place in (p for p in _folders(folder) if p.name.startswith("sub-")):
         sessions = sorted({p.parent for p in place.rglob("anat") if p.is_dir()})
-        files: dict[str, Path] = {}
         notes = [f"{s.relative_to(folder).as_posix()}: a further session" for s in sessions[1:]]
         session = sessions[0].name if sessions and sessions[0] != place else ""
         own = sorted((sessions[0] / "anat").iterdir()) if sessions else []
         derived = sorted((folder / "derivatives").rglob(f"{place.name}_*")) \
             if (folder / "derivatives").is_dir() else []
         masks = [p for p in derived if _bids_column(p) == "gtv" and session in p.name]
-        for path in (p for p in [*own, *masks] if p.name.endswith(NIFTI_SUFFIXES)):
-            column, shown = _bids_column(path), path.relative_to(folder).as_posix()
-            if not column:
-                notes.append(f"{shown}: no known sequence or contour by its name")
-            elif column in files:
-                notes.append(f"{shown}: a second {column}; {files[column].name} is taken")
-            else:
-                files[column] = path
-        patients.append(Found(place.name, files, notes))
+        images = [p for p in [*own, *masks] if p.name.endswith(NIFTI_SUFFIXES)]
+        found = _collect(place.name, images, folder, _bids_column)
+        patients.append(found._replace(notes=notes + found.notes))
     return patients
 
 

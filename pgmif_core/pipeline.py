@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from pgmif_core.cohort import ManifestError, check_images, read_manifest
+from pgmif_core.cohort import Cohort, ManifestError, check_images, read_manifest
 from pgmif_core.files import replacing
 from pgmif_core.parameters import (
     ParameterError,
@@ -29,6 +29,8 @@ from pgmif_core.parameters import (
     read_parameters,
 )
 from pgmif_core.steps import input_files, run_name
+
+CONFIG = "parameters.yaml"  # of a run, in its results folder
 
 
 def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +121,8 @@ def _set_values(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Parameters, str]:
-    """Parameters and run name, after every check that can be made before work starts."""
+def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Parameters, Cohort]:
+    """Parameters and cohort, after every check that needs no image to be opened."""
     values = _set_values(options.set)
     if options.manifest:
         values["manifest"] = options.manifest
@@ -128,9 +130,8 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
         values["allow_outside"] = True
     parameters = read_parameters(root / "params" / f"{options.profile}.yaml", **values)
     cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
-    check_images(cohort)
     modality_weights(parameters.gradient_weights, cohort.modalities)
-    return parameters, run_name(cohort, parameters)
+    return parameters, cohort
 
 
 def patient_files(config: dict[str, Any]) -> list[str]:
@@ -139,12 +140,40 @@ def patient_files(config: dict[str, Any]) -> list[str]:
     return [str(path) for path in input_files(cohort)[1:]]
 
 
+def _noted(base: Path) -> dict[str, Any]:
+    """The parameters that a results folder was made with; empty where there is none."""
+    path = base / CONFIG
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[str]:
+    cores = options.cores or os.cpu_count() or 1
+    return [
+        sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),
+        "--rerun-incomplete", "--quiet", "rules", "progress", "--nolock",
+        "--rerun-triggers", "mtime", "params", "input",
+        *options.snakemake,
+    ]
+
+
+def _up_to_date(command: list[str], root: Path) -> bool:
+    plan = subprocess.run(
+        [*command, "--dry-run"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return plan.returncode == 0 and "Nothing to be done" in plan.stdout + plan.stderr
+
+
+def _say_up_to_date(name: str, start: float) -> int:
+    print(f"Nothing to be done: results/{name} and figures/{name} are up to date "
+          f"({time.perf_counter() - start:.0f} s).")
+    return 0
+
+
 def _other_manifest(base: Path, manifest: Path) -> str:
     """The manifest that a results folder was made from, if it is not this one."""
-    noted = base / "parameters.yaml"
-    if not noted.exists():
+    earlier = _noted(base).get("manifest")
+    if earlier is None:
         return ""
-    earlier = yaml.safe_load(noted.read_text())["manifest"]
     same = (find_root() / earlier).resolve() == manifest.resolve()
     return "" if same else str(earlier)
 
@@ -154,35 +183,28 @@ def reproduce(options: argparse.Namespace) -> int:
     root = find_root()
     start = time.perf_counter()
     try:
-        parameters, name = checked_parameters(options, root)
+        parameters, cohort = checked_parameters(options, root)
+        name = run_name(cohort, parameters)
+        base = root / "results" / name
+        config = {**parameters.model_dump(), "run": name}
+        command = _snakemake_command(options, base / CONFIG)
+        # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
+        same = _noted(base) == config
+        if same and _up_to_date(command, root):
+            return _say_up_to_date(name, start)
+        check_images(cohort)
     except (ManifestError, ParameterError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
-    base = root / "results" / name
     other = _other_manifest(base, root / parameters.manifest)
     if other:
         print(f"pgmif: results/{name} was made from {other}, not from {parameters.manifest}; nothing "
               "was started. Give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
-    base.mkdir(parents=True, exist_ok=True)
-    config = {**parameters.model_dump(), "run": name}
-    config_file = base / "parameters.yaml"
-    with replacing(config_file) as temporary:
+    with replacing(base / CONFIG) as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-    cores = options.cores or os.cpu_count() or 1
-    command = [
-        sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),
-        "--rerun-incomplete", "--quiet", "rules", "progress", "--nolock",
-        "--rerun-triggers", "mtime", "params", "input",
-        *options.snakemake,
-    ]
-    plan = subprocess.run(
-        [*command, "--dry-run"], cwd=root, capture_output=True, text=True, check=False
-    )
-    if plan.returncode == 0 and "Nothing to be done" in plan.stdout + plan.stderr:
-        print(f"Nothing to be done: results/{name} and figures/{name} are up to date "
-              f"({time.perf_counter() - start:.0f} s).")
-        return 0
+    if not same and _up_to_date(command, root):
+        return _say_up_to_date(name, start)
     status = subprocess.run(command, cwd=root, check=False).returncode
     if status:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "

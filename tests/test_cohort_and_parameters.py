@@ -311,3 +311,26 @@ def test_unknown_profile_and_root(root, tmp_path):
     with pytest.raises(FileNotFoundError, match="inside a clone"):
         find_root(tmp_path)
     assert find_root(root / "notebooks") == root
+
+
+def test_modality_weights_are_filled_up_with_one():
+    from pgmif_core.parameters import modality_weights
+
+    assert modality_weights([1.0, 8.0], ("T1w", "T2w")) == (1.0, 8.0)
+    assert modality_weights([1.0, 8.0], ("T1w", "T2w", "ceT1w", "CT")) == (1.0, 8.0, 1.0, 1.0)
+    assert modality_weights([1.0, 8.0, 2.0], ("T1w", "T2w", "ceT1w")) == (1.0, 8.0, 2.0)
+    for weights in ([1.0], [1.0, 8.0, 1.0]):
+        with pytest.raises(ParameterError, match="2 to 2 weights"):
+            modality_weights(weights, ("T1w", "T2w"))
+
+
+def test_the_third_sequence_of_the_phantoms(root, tmp_path):
+    cohort = read_manifest(root / "data_manifest_ceT1w.csv")
+    assert cohort.name == "phantom-ceT1w"
+    assert cohort.label == "synthetic phantom cohort (T1w, T2w, ceT1w)"
+    seeds = read_manifest(root / "data_manifest.csv").table["phantom_seed"]
+    assert cohort.table["phantom_seed"].tolist() == seeds.tolist()
+    text = (root / "data_manifest_ceT1w.csv").read_text().replace("ceT1w", "FLAIR")
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(ManifestError, match="expected of a phantom T1w, T2w, ceT1w, found FLAIR"):
+        read_manifest(tmp_path / "m.csv")

@@ -116,6 +116,7 @@ def test_scan_brats_names(tmp_path):
 def test_scan_real_patients(real_mri, tmp_path):
     output = call("scan", real_mri, "-o", tmp_path / "m.csv", "--test", "3", "--rename")
     assert "3 training and 3 test patients, T1w, T2w" in output
+    assert f"pgmif check {tmp_path / 'm.csv'} --allow-outside" in output
     table = pd.read_csv(tmp_path / "m.csv")
     assert table["subject"].tolist() == [f"sub-{k:03d}" for k in range(1, 7)]
     assert "leaves the manifest's folder" in call("check", tmp_path / "m.csv", code=2)
@@ -180,6 +181,9 @@ def weights(tmp_path_factory):
 def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
     place = npc277 / "data" / "MRI-Segments" / "001"
     images = ("--t1w", place / "T1WI", "--t2w", place / "T2WI", "--weights", weights)
+    contours = write_rtstruct(
+        tmp_path / "rs.dcm", {"GTVp": mask_contours(tiny(0).gtv)}, frame_of(place / "T2WI")
+    )
     output = call("fuse", *images, "-o", tmp_path / "fused", "--subject", "sub-001")
     assert "T1w to T2w: bspline" in output or "T1w to T2w: rigid" in output
     fused, t2w = read_series(tmp_path / "fused"), read_series(place / "T2WI")
@@ -188,11 +192,18 @@ def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
     assert frame_of(tmp_path / "fused") == frame_of(place / "T2WI")
     assert "found files" in call("fuse", *images, "-o", tmp_path / "fused", code=2)
     call("fuse", *images, "-o", tmp_path / "fused.nii.gz")
+    tables = []
+    for name, gtv in (("fused", contours), ("fused.nii.gz", place / "ROI-T2.nii")):
+        call("evaluate", tmp_path / name, "--gtv", gtv, "--source", place / "T2WI", "--csv",
+             tmp_path / "t.csv")
+        tables.append(pd.read_csv(tmp_path / "t.csv"))
+    assert tables[0].loc[1, "cnr"] == pytest.approx(tables[1].loc[1, "cnr"], rel=0.1)
     volume = sitk.GetArrayFromImage(read_image(tmp_path / "fused.nii.gz"))
     np.testing.assert_allclose(sitk.GetArrayFromImage(fused) / 4095, volume, atol=2e-4)
     assert "--force" in call("fuse", *images, "-o", tmp_path / "fused.nii.gz", code=2)
     three = (*images, "--more", f"ceT1w={place / 'CE-T1WI'}", "-o", tmp_path / "3.nii.gz")
     assert "trained on 2 sequences, found 3" in call("fuse", *three, code=2)
+    contours.unlink()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert not any(str(value).encode() in written for value in PLANTED.values())
     assert not any(str(value) in output for value in PLANTED.values())

@@ -10,6 +10,7 @@ from pgmif_core.phantom.acquisition import displaced_points, voxel_points
 from pgmif_core.phantom.anatomy import ellipsoid, label_grid, paint_head, smooth_noise
 from pgmif_core.phantom.tissues import (
     SEQUENCES,
+    enhanced_t1,
     spin_echo_signal,
     tissue_labels,
     tissue_signals,
@@ -22,8 +23,10 @@ TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
 def test_every_tissue_number_has_a_source():
     table = tissue_table()
     assert len(table) >= 14
-    known = re.compile(r"\b(19|20)\d\d\b|assumed|as |water|no signal|effective|calibrated|same review")
-    for column in ("t1_t2_source", "proton_density_source"):
+    known = re.compile(
+        r"\b(19|20)\d\d\b|assumed|as |water|no signal|effective|calibrated|same review|PMID"
+    )
+    for column in ("t1_t2_source", "proton_density_source", "agent_fraction_source"):
         assert table[column].map(lambda text: bool(known.search(text))).all()
     # a tissue that is the subject of a claim may not rest on assumption alone
     measured = table.set_index("tissue").loc[["fat", "muscle", "tumour", "lymphoid", "csf"]]
@@ -160,3 +163,30 @@ def test_registration_reaches_its_bar_at_quick_size():
         )
         assert after <= 1.0
         assert after <= before / 3
+
+
+def test_contrast_agent_shortens_t1_by_its_relaxivity():
+    # 1/T1 + 4.97 L/(mmol s) · 0.6 mmol/L · 0.32, with T1 = 1 s
+    assert enhanced_t1(1000.0, 0.32) == pytest.approx(1000 / (1 + 4.97 * 0.6 * 0.32))
+    assert enhanced_t1(1000.0, 0.0) == pytest.approx(1000)
+    label = tissue_labels()
+    plain, enhanced = (tissue_signals(SEQUENCES[s]) for s in ("T1w", "ceT1w"))
+    gain = enhanced / np.maximum(plain, 1e-6)
+    assert gain[label["tumour"]] > 1.4
+    assert gain[label["mucosa"]] > gain[label["tumour"]] > gain[label["muscle"]] > 1
+    assert gain[label["csf"]] == pytest.approx(1)
+    assert gain[label["necrosis"]] < 1.1
+
+
+def test_a_third_sequence_changes_nothing_in_the_first_two(phantom):
+    three = make_phantom(20240071, TINY, contrast_agent=True)
+    for a, b in zip(phantom[:4], three[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    assert phantom.ceT1w is None
+    assert three.ceT1w.GetSize() == three.T1w.GetSize()
+    moved = [sitk.GetArrayFromImage(d) for d in (three.displacement, three.ceT1w_displacement)]
+    assert np.abs(moved[0] - moved[1]).mean() > 0.5  # the patient moved once more
+    gtv = sitk.GetArrayFromImage(sitk.Resample(three.gtv, three.T1w, sitk.Transform(),
+                                               sitk.sitkNearestNeighbor)) > 0
+    t1w, enhanced = (sitk.GetArrayFromImage(i)[gtv].mean() for i in (three.T1w, three.ceT1w))
+    assert enhanced > 1.2 * t1w

@@ -77,7 +77,9 @@ def scan(
             out.print(f"… and {len(entries) - SHOWN} more {kind}")
     out.print(f"{target}: {counts['train']} training and {counts['test']} test patients, "
               f"{', '.join(taken)}, seed {seed}", markup=False, highlight=False)
-    out.print(f"next: pgmif check {target}", markup=False, highlight=False)
+    outside = any(str(v).startswith("..") for c in (*taken, "gtv") for v in table[c])
+    option = " --allow-outside  (the patients lie outside the manifest's folder)" if outside else ""
+    out.print(f"next: pgmif check {target}{option}", markup=False, highlight=False)
 
 
 def check(

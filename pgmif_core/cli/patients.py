@@ -9,6 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pgmif_core.cli.terminal import err, exit_codes, out
+from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.dicom import write_series
 from pgmif_core.images import ITK_SUFFIXES, NIFTI_SUFFIXES, read_image, write_image
 from pgmif_core.methods import METHODS, load_generator
@@ -104,11 +105,12 @@ def fuse(
 
 def evaluate(
     fused: Annotated[Path, typer.Argument(help="The fused image.")],
-    gtv: Annotated[Path, typer.Option(help="Tumour mask, in the same space.")],
+    gtv: Annotated[Path, typer.Option(help="Tumour: a mask or an RTSTRUCT, in the same space.")],
     sources: Annotated[list[Path], typer.Option(
         "--source", "--sources", help="A source in the same space (registered); once per source.")],
     reference: Annotated[Path | None, typer.Option(
         help="Reference region of the CNR; found near the tumour if not given.")] = None,
+    roi: Annotated[str, typer.Option(help="Name of the tumour in an RTSTRUCT.")] = ANY_GTV,
     csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Print CNR (Eq. 8) and generalized Sobel Q (Eq. 12) of a fused image and of its sources.
@@ -120,8 +122,9 @@ def evaluate(
         if len(set(names)) < len(names):
             names = [f"{k + 1}:{n}" for k, n in enumerate(names)]
         images = {n: read_image(p) for n, p in zip(names, sources, strict=True)}
+        image = read_image(fused)
         table = measure(
-            read_image(fused), read_image(gtv), images,
+            image, read_mask(gtv, lambda: image, roi), images,
             read_image(reference) if reference else None,
         )
         if csv:

@@ -212,10 +212,11 @@ def _pixels(planes: Sequence[Plane]) -> NDArray[np.float32]:
 def _complete(headers: Sequence[pydicom.Dataset]) -> None:
     """Refuse uncompressed files that end before their pixels do: GDCM would fill in."""
     for header in headers:
-        if header.file_meta.TransferSyntaxUID.is_compressed:
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        if syntax is not None and syntax.is_compressed:
             continue
         needed = (
-            int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8
+            int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated", 16)) // 8
             * int(header.get("NumberOfFrames", 1) or 1)
         )
         found = _where(header).stat().st_size
