@@ -1,6 +1,7 @@
 """Public cohorts: size and licence first, room on the disk, resumable, checked against a record."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -56,12 +57,16 @@ def _unreachable(url: str, error: Exception) -> DownloadError:
     )
 
 
-def check_room(folder: Path, size: int) -> None:
-    """Raises DownloadError where the disk has no room for an archive of `size` bytes and its content."""
+def check_room(folder: Path, size: int, have: int = 0) -> None:
+    """Raises DownloadError where the disk has no room for an archive of `size` bytes and its content.
+
+    `have` bytes of the archive are there already.
+    """
     free = shutil.disk_usage(folder).free
-    if free < UNPACKED * size:
+    needed = UNPACKED * size - have
+    if free < needed:
         raise DownloadError(
-            f"{folder}: expected {UNPACKED * size / 1e9:.1f} GB of free space for the archive and its "
+            f"{folder}: expected {needed / 1e9:.1f} GB of free space for the archive and its "
             f"content, found {free / 1e9:.1f} GB. Nothing was loaded; name another folder."
         )
 
@@ -112,6 +117,7 @@ def download(
     complete download is written beside the archive and every later call is checked against it.
     `progress(bytes so far, bytes in all)`. Raises DownloadError.
     """
+    folder = folder.resolve()  # pooch takes relative paths from the archive's folder
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.url.rsplit("/", 1)[1]
     archive, record = folder / name, folder / f"{name}.sha256"
@@ -119,7 +125,7 @@ def download(
     known = record.read_text().split()[0] if record.exists() else None
     if not archive.exists():
         size = remote_size(dataset.url)
-        check_room(folder, size - (partial.stat().st_size if partial.exists() else 0))
+        check_room(folder, size, partial.stat().st_size if partial.exists() else 0)
     try:
         pooch.retrieve(
             dataset.url, known_hash=known, fname=name, path=folder,
@@ -130,6 +136,12 @@ def download(
             f"{archive}: expected SHA-256 {known} as recorded in {record.name}, found another. The file "
             f"was changed, here or on the server; delete {record.name} if you trust the new one."
         ) from error
+    if not zipfile.is_zipfile(archive):
+        archive.unlink()
+        raise DownloadError(
+            f"{dataset.url}: expected a ZIP archive, found something else (a page of a proxy or a "
+            "log-in?). It was removed; check the address and try again."
+        )
     if known is None:
         with replacing(record) as temporary:
             temporary.write_text(f"{pooch.file_hash(str(archive))}  {name}\n")

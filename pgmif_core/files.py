@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except Exception as error:
+    except BaseException as error:
         size = temporary.stat().st_size if temporary.is_file() else 0
         temporary.unlink(missing_ok=True)
         if _is_full(error):
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _is_full(error: Exception) -> bool:
+def _is_full(error: BaseException) -> bool:
     if not isinstance(error, OSError) or isinstance(error, DiskFullError):
         return False
     return error.errno in FULL or "requested and" in str(error)  # numpy: "n requested and m written"

@@ -21,6 +21,7 @@ ORTHONORMAL_TOLERANCE = 1e-3
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 DICOM_SUFFIXES = (".dcm", ".ima")
+WRITTEN_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha")  # header and voxels in one file
 
 
 class ImageError(ValueError):
@@ -128,8 +129,12 @@ def _read_nifti(path: Path) -> sitk.Image:
 
 
 def volume_files(path: Path) -> list[Path]:
-    """The files behind a volume: itself, or those of a DICOM series' folder."""
-    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    """The files behind a volume: itself with its voxels, or those of a DICOM series' folder."""
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.is_file())
+    if path.suffix.lower() in (".mhd", ".nhdr"):  # the header names a file of voxels beside it
+        return [path, *sorted(p for p in path.parent.glob(f"{path.stem}.*") if p != path)]
+    return [path]
 
 
 def _affine(image: sitk.Image) -> np.ndarray:
@@ -148,9 +153,9 @@ def write_image(
     Only voxels and geometry are written. `sidecar` goes beside it as BIDS-style JSON.
     """
     path = Path(path)
-    if not path.name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
+    if not path.name.endswith(WRITTEN_SUFFIXES):
         raise ImageError(
-            f"{path}: expected a name ending in {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}; a folder "
+            f"{path}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}; a folder "
             "of DICOM files is written by pgmif_core.dicom.write_series."
         )
     beside = path.with_name(path.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")

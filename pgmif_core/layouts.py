@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ NAMES = (
     ("DWI", r"dwi"),
 )
 CONTOUR = r"(seg|mask|gtv\w?|roi|label|tumou?r)"
+NOT_TUMOUR = r"(brain|head|skull|body|air|tissues?|aseg|wm|gm|csf|bias)"
+TIME_POINT = r"(?<=\d{4})-\d{3}$|[-_](baseline|follow_?-?up\w*|visit_?-?\d+|ses-?\w+|tp?\d+)$"
 NPC277 = (
     "Li et al. arXiv:2404.03253, doi:10.5281/zenodo.10900202", "CC-BY-4.0",
 )
@@ -59,16 +61,21 @@ def _column(path: Path) -> str:
     if path.is_file() and not path.name.lower().endswith(IMAGE_SUFFIXES):
         return ""
     if re.search(rf"(^|_){CONTOUR}$", stem):
-        return "gtv"
+        return "" if re.search(rf"(^|_){NOT_TUMOUR}(_|$)", stem) else "gtv"
     return next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
 
 
 def _collect(
-    subject: str, paths: Iterable[Path], base: Path, column_of: Callable[[Path], str] = _column
+    subject: str, paths: Sequence[Path], base: Path, column_of: Callable[[Path], str] = _column
 ) -> Found:
-    """Sort paths into columns; the first of a kind counts, others are noted."""
+    """Sort paths into columns. Of two of a sequence the first counts, of two contours none does."""
     files: dict[str, Path] = {}
     notes = []
+    contours = [p for p in paths if column_of(p) == "gtv"]
+    if len(contours) > 1:
+        shown = ", ".join(p.relative_to(base).as_posix() for p in contours)
+        notes.append(f"{shown}: several contours, none taken; leave one, or write the row by hand")
+        paths = [p for p in paths if p not in contours]
     for path in sorted(paths):
         column = column_of(path)
         shown = path.relative_to(base).as_posix()
@@ -91,7 +98,14 @@ def _folders(folder: Path) -> list[Path]:
 
 def scan_brats(folder: Path) -> list[Found]:
     """One folder per patient; file names end in t1, t1ce, t2, flair, seg (or t1n, t1c, t2w, t2f)."""
-    return [_collect(p.name, _visible(p), folder) for p in _folders(folder)]
+    patients: dict[str, Found] = {}
+    for place in _folders(folder):
+        person = re.sub(TIME_POINT, "", place.name, flags=re.IGNORECASE)
+        if person in patients:  # two sessions of one patient must not become two patients
+            patients[person].notes.append(f"{place.name}: a further session of {person}")
+        else:
+            patients[person] = _collect(place.name, _visible(place), folder)
+    return list(patients.values())
 
 
 def _npc277_root(folder: Path) -> Path:
@@ -111,7 +125,7 @@ def scan_npc277(folder: Path) -> list[Found]:
         contours = {c: place / f"ROI-{n}.nii" for c, n in
                     (("T2w", "T2"), ("T1w", "T1"), ("ceT1w", "CE-T1"))}
         contours = {c: p if p.exists() else p.with_name(p.name + ".gz") for c, p in contours.items()}
-        found = _collect(place.name, set(_visible(place)) - set(contours.values()), folder)
+        found = _collect(place.name, [p for p in _visible(place) if p not in contours.values()], folder)
         space = next((c for c, p in contours.items() if p.exists()), "")
         if space:
             found.files["gtv"] = contours[space]
@@ -125,8 +139,10 @@ def _bids_column(path: Path) -> str:
     if suffix == "T1w" and any(e.startswith("ce-") for e in entities):
         return "ceT1w"
     if suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()):
-        brain = any(re.fullmatch(r"(desc|label)-(brain|BR)\w*", e) for e in entities)
-        return "" if brain else "gtv"
+        named = [e.split("-", 1)[1] for e in entities if e.startswith(("label-", "desc-"))]
+        elsewhere = any(re.fullmatch(r"space-(?!T2w$).*", e) for e in entities)
+        tumour = any(re.fullmatch(r"(gtv\w*|tumou?r\w*|lesion\w*|roi)", n.lower()) for n in named)
+        return "gtv" if tumour and not elsewhere else ""
     return suffix if suffix in ("T1w", "T2w", *FURTHER_MODALITIES) else ""
 
 
@@ -218,7 +234,9 @@ def manifest_table(
     rows = []
     for k, patient in enumerate(complete):
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", patient.subject).strip("-")
-        name = f"{k + 1:03d}" if rename else name.removeprefix("sub-")
+        name = name.removeprefix("sub-")
+        if rename or not name or f"sub-{name}" in {row["subject"] for row in rows}:
+            name = f"{k + 1:03d}"
         row = {"subject": f"sub-{name}", "split": "test" if k in chosen else "train"}
         row |= {c: os.path.relpath(os.path.abspath(patient.files[c]), here) for c in needed}
         rows.append(row | {"gtv_space": patient.gtv_space, "source": source, "license": licence})

@@ -219,7 +219,8 @@ def smallest_jacobian(transform: sitk.Transform, fixed: sitk.Image) -> float:
     values = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
     head = sitk.GetArrayFromImage(_on_grid(_mask(fixed), coarse)) > 0
     inner = (slice(1, -1),) * 3  # differences at the border of the volume are not defined
-    return float(values[inner][head[inner]].min())
+    own = values[inner][head[inner]]
+    return float(own.min()) if own.size else 1.0
 
 
 def _spline_problem(spline: sitk.Transform, points: NDArray, jacobian: float) -> str:

@@ -198,8 +198,9 @@ def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
              tmp_path / "t.csv")
         tables.append(pd.read_csv(tmp_path / "t.csv"))
     assert tables[0].loc[1, "cnr"] == pytest.approx(tables[1].loc[1, "cnr"], rel=0.1)
+    assert tables[0].loc[0, "cnr"] == pytest.approx(tables[1].loc[0, "cnr"], rel=0.1)
     volume = sitk.GetArrayFromImage(read_image(tmp_path / "fused.nii.gz"))
-    np.testing.assert_allclose(sitk.GetArrayFromImage(fused) / 4095, volume, atol=2e-4)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(fused), volume, atol=2e-4)
     assert "--force" in call("fuse", *images, "-o", tmp_path / "fused.nii.gz", code=2)
     three = (*images, "--more", f"ceT1w={place / 'CE-T1WI'}", "-o", tmp_path / "3.nii.gz")
     assert "trained on 2 sequences, found 3" in call("fuse", *three, code=2)
@@ -316,3 +317,63 @@ def test_the_download_command_says_size_and_licence_first(server, tmp_path):
     assert "cannot be reached" in offline
     with pytest.raises(DownloadError, match="free space"):
         check_room(tmp_path, 10**18)
+
+
+def test_a_relative_folder_and_a_page_instead_of_the_archive(server, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    dataset = DATASETS["npc277"]._replace(url=server)
+    place = download(dataset, Path("data"))
+    assert place == tmp_path / "data" / "data"
+    assert (place / "MRI-Segments" / "001").is_dir()
+    Server.content = b"<html>log in</html>"
+    with pytest.raises(DownloadError, match="expected a ZIP archive"):
+        download(dataset, tmp_path / "other")
+    assert not list((tmp_path / "other").iterdir())
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def test_a_brain_mask_is_no_tumour(tmp_path):
+    touch(tmp_path / "a", "p1/t1.nii.gz", "p1/t2.nii.gz", "p1/brain_mask.nii.gz", "p1/tumor_seg.nii.gz")
+    _, (patient,) = scan_folder(tmp_path / "a")
+    assert patient.files["gtv"].name == "tumor_seg.nii.gz"
+    touch(tmp_path / "b", "p1/t1.nii.gz", "p1/t2.nii.gz", "p1/a_seg.nii.gz", "p1/b_seg.nii.gz")
+    _, (patient,) = scan_folder(tmp_path / "b")
+    assert "gtv" not in patient.files
+    assert "several contours, none taken" in patient.notes[0]
+    touch(tmp_path / "c", "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_T2w.nii.gz",
+          "derivatives/x/sub-1/sub-1_dseg.nii.gz", "derivatives/x/sub-1/sub-1_label-lesion_mask.nii.gz",
+          "derivatives/x/sub-1/sub-1_space-MNI152_label-lesion_mask.nii.gz")
+    _, (patient,) = scan_folder(tmp_path / "c")
+    assert patient.files["gtv"].name == "sub-1_label-lesion_mask.nii.gz"
+
+
+def test_two_time_points_are_one_patient(tmp_path):
+    for name in ("BraTS-GLI-00005-000", "BraTS-GLI-00005-001", "BraTS-GLI-00006-000", "P1_baseline",
+                 "P1_followup"):
+        touch(tmp_path, *(f"{name}/{name}-{s}.nii.gz" for s in ("t1n", "t2w", "seg")))
+    _, found = scan_folder(tmp_path)
+    assert [p.subject for p in found] == ["BraTS-GLI-00005-000", "BraTS-GLI-00006-000", "P1_baseline"]
+    assert "a further session" in found[0].notes[-1]
+
+
+def test_names_that_leave_nothing_are_numbered(tmp_path):
+    for name in ("陈", "李", "王"):
+        touch(tmp_path, *(f"{name}/{s}.nii.gz" for s in ("t1", "t2", "mask")))
+    call("scan", tmp_path)
+    subjects = pd.read_csv(tmp_path / "data_manifest.csv")["subject"]
+    assert subjects.tolist() == ["sub-001", "sub-002", "sub-003"]
+
+
+def test_the_answer_no_downloads_nothing(server, tmp_path):
+    answer = runner.invoke(app, ["download", "npc277", "--folder", str(tmp_path / "d"), "--url", server],
+                           input="n\n")
+    assert answer.exit_code == 0
+    assert not (tmp_path / "d").exists()

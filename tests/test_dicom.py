@@ -251,8 +251,8 @@ def test_a_fused_series_lies_where_the_t2w_series_lies(tmp_path):
     folder = write_series(fused, tmp_path / "fused", "sub-001", "PGMIF", frame)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    assert_same(sitk.Cast(reader.Execute(), sitk.sitkFloat32) / 4095, fused, voxels=2e-4)
-    assert_same(read_series(folder) / 4095, fused, voxels=2e-4)
+    assert_same(sitk.Cast(reader.Execute(), sitk.sitkFloat32), fused, voxels=2e-4)
+    assert_same(read_series(folder), fused, voxels=2e-4)
     headers = [pydicom.dcmread(p) for p in sorted(folder.glob("*.dcm"))]
     assert {h.FrameOfReferenceUID for h in headers} == {frame}
     assert len({h.SOPInstanceUID for h in headers}) == len(headers)
@@ -283,3 +283,75 @@ def test_a_fused_series_has_every_attribute_the_standard_demands(tmp_path):
                 assert data[attribute["keyword"]].value not in ("", None), attribute["keyword"]
             checked += 1
     assert checked > 30
+
+
+def lesions(grid, heights, radius=8.0):
+    """Circles around the grid's middle on the slices (continuous index) `heights`."""
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    loops = []
+    for k in heights:
+        ring = np.stack([45 + radius * np.cos(angle), 40 + radius * np.sin(angle), np.full(60, k)], 1)
+        loops.append(np.array([grid.TransformContinuousIndexToPhysicalPoint(p) for p in ring.tolist()]))
+    return loops
+
+
+def filled(path, grid):
+    return np.flatnonzero(sitk.GetArrayFromImage(rasterise(path, "*", grid)).any(axis=(1, 2))).tolist()
+
+
+def test_two_lesions_are_not_joined(tmp_path):
+    grid = image(np.zeros((30, 80, 90)), (0.8, 0.9, 3.0), oblique(25))
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": lesions(grid, (5.0, 25.0))}, "1.2.3")
+    assert filled(path, grid) in ([5, 25], [4, 5, 6, 24, 25, 26])
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": lesions(grid, (3, 4, 5, 20, 21))}, "1.2.3")
+    assert filled(path, grid) == [3, 4, 5, 20, 21]
+
+
+def test_contours_finer_than_the_slices_do_not_cancel(tmp_path):
+    grid = image(np.zeros((12, 80, 90)), (0.8, 0.9, 6.0), oblique(25))
+    fine = lesions(grid, np.arange(2, 8, 1 / 12))  # every 0.5 mm
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": fine}, "1.2.3")
+    assert filled(path, grid) == list(range(2, 9)) or filled(path, grid) == list(range(2, 8))
+    assert sitk.GetArrayFromImage(rasterise(path, "GTV", grid))[5, 40, 45] == 1
+
+
+def test_names_with_brackets_and_another_frame_per_structure(tmp_path):
+    grid = image(np.zeros((12, 80, 90)), (0.8, 0.9, 3.0))
+    grid.SetMetaData("frame-of-reference", "1.2.3")
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV [MR]": lesions(grid, (5, 6))}, "1.2.3")
+    assert sitk.GetArrayFromImage(rasterise(path, "gtv [mr]", grid)).any()
+    data = pydicom.dcmread(path)
+    data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "9.9.9"
+    data.save_as(path)
+    with pytest.raises(ContourError, match="frame of reference"):
+        rasterise(path, "GTV [MR]", grid)
+
+
+def test_two_stations_in_one_series_are_refused(tmp_path):
+    upper = volume(depth=5, direction=np.eye(3), origin=(0, 0, 0))
+    lower = volume(depth=5, direction=np.eye(3), origin=(20, 0, 5 * 3.3))
+    folder = write_dicom_series(upper, tmp_path / "t2")
+    other = write_dicom_series(lower, tmp_path / "other")
+    series = pydicom.dcmread(folder / "0000.dcm").SeriesInstanceUID
+    for path in other.glob("*.dcm"):
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID = series
+        data.save_as(folder / f"b{path.name}")
+    with pytest.raises(SeriesError, match="along one line"):
+        read_series(folder)
+
+
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_read(tmp_path):
+    expected = volume(depth=9, spacing=(0.9, 1.1, 0.625), direction=np.eye(3), origin=(0, 0, 0))
+    folder = write_dicom_series(expected, tmp_path / "t1")
+    for path in folder.glob("*.dcm"):
+        data = pydicom.dcmread(path)
+        data.ImagePositionPatient = [f"{float(v):.1f}" for v in data.ImagePositionPatient]
+        data.save_as(path)
+    assert read_series(folder).GetSpacing()[2] == pytest.approx(0.625)
+
+
+def test_contradicting_headers_are_a_clear_error(tmp_path):
+    folder = write_dicom_series(volume(), tmp_path / "t2", ImageOrientationPatient=[0] * 6)
+    with pytest.raises(SeriesError, match=r"contradict|taken twice"):
+        read_series(folder)

@@ -11,7 +11,7 @@ from rich.table import Table
 from pgmif_core.cli.terminal import err, exit_codes, out
 from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.dicom import write_series
-from pgmif_core.images import ITK_SUFFIXES, NIFTI_SUFFIXES, read_image, write_image
+from pgmif_core.images import WRITTEN_SUFFIXES, read_image, write_image
 from pgmif_core.methods import METHODS, load_generator
 from pgmif_core.parameters import find_root
 from pgmif_core.single import fuse_images, measure
@@ -48,6 +48,19 @@ def _named(pairs: list[str], option: str) -> dict[str, Path]:
     return named
 
 
+def _check_output(output: Path, force: bool) -> bool:
+    """Whether the output is a file rather than a folder of DICOM; refused before any work."""
+    as_file = output.name.endswith(WRITTEN_SUFFIXES)
+    if as_file and output.exists() and not force:
+        raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
+    if not as_file and (output.is_file() or (output.is_dir() and any(output.iterdir()))):
+        raise ValueError(
+            f"{output}: expected an empty or absent folder for DICOM, found files. Name another, or "
+            f"a file ending in {', '.join(WRITTEN_SUFFIXES)}."
+        )
+    return as_file
+
+
 def fuse(
     t1w: Annotated[Path, typer.Option("--t1w", help="T1w: NIfTI, NRRD, or a folder of DICOM files.")],
     t2w: Annotated[Path, typer.Option("--t2w", help="T2w; its grid is that of the result.")],
@@ -58,7 +71,8 @@ def fuse(
     method: Annotated[Fusion, typer.Option(help="Fusion method.")] = Fusion.pgmif,
     weights: Annotated[Path | None, typer.Option(
         help="Trained weights; those of the phantom run if not given.")] = None,
-    subject: Annotated[str, typer.Option(help="What the patient is called in DICOM.")] = "anonymous",
+    subject: Annotated[str, typer.Option(
+        help="PatientID in DICOM; planning software overlays only equal ones.")] = "anonymous",
     slice_size: Annotated[int, typer.Option(min=32, help="Slices are fused at this size.")] = 192,
     force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
 ) -> None:
@@ -71,9 +85,7 @@ def fuse(
     * `pgmif fuse --t1w T1WI/ --t2w T2WI/ --weights weights.safetensors -o fused_dicom/`
     """
     with exit_codes():
-        as_file = output.name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))
-        if as_file and output.exists() and not force:
-            raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
+        as_file = _check_output(output, force)
         further = _named(more or [], "--more")
         unknown = sorted(set(further) - set(FURTHER_MODALITIES))
         if unknown:

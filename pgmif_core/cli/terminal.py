@@ -23,6 +23,8 @@ def exit_codes() -> Iterator[None]:
     """Refused input ends with 2, a failure on the way with 1; both with one message, no traceback."""
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except REFUSED as error:
         err.print(f"pgmif: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error

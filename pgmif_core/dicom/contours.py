@@ -16,6 +16,8 @@ from pgmif_core.dicom.series import FRAME_OF_REFERENCE
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 SUBPIXELS = 4
+SAME_PLANE_MM = 0.05
+THICKEST_MM = 10.0  # contours further apart than this leave the slices between them empty
 
 
 class ContourError(ValueError):
@@ -45,7 +47,10 @@ def contour_names(path: str | os.PathLike) -> list[str]:
 
 def _chosen(path: Path, structures: pydicom.Dataset, pattern: str) -> pydicom.Dataset:
     names = _names(structures)
-    numbers = [n for n, name in names.items() if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+    exact = [n for n, name in names.items() if name.lower() == pattern.lower()]
+    numbers = exact or [
+        n for n, name in names.items() if fnmatch.fnmatchcase(name.lower(), pattern.lower())
+    ]
     if len(numbers) != 1:
         found = ", ".join(repr(names[n]) for n in (numbers or names)) or "none"
         which = "several" if numbers else "no such structure"
@@ -62,8 +67,14 @@ def _chosen(path: Path, structures: pydicom.Dataset, pattern: str) -> pydicom.Da
     )
 
 
-def _check_frame(path: Path, structures: pydicom.Dataset, grid: sitk.Image) -> None:
+def _check_frame(
+    path: Path, structures: pydicom.Dataset, number: int, grid: sitk.Image
+) -> None:
     own = {
+        str(roi.ReferencedFrameOfReferenceUID)
+        for roi in structures.get("StructureSetROISequence", [])
+        if int(roi.ROINumber) == number and roi.get("ReferencedFrameOfReferenceUID")
+    } or {
         str(f.FrameOfReferenceUID)
         for f in structures.get("ReferencedFrameOfReferenceSequence", [])
         if "FrameOfReferenceUID" in f
@@ -82,8 +93,10 @@ def _loops(contour: pydicom.Dataset, grid: sitk.Image) -> list[NDArray]:
     """Contours as (n, 3) continuous indices of the grid."""
     loops = []
     for item in contour.ContourSequence:
-        points = np.array(item.ContourData, float).reshape(-1, 3)
-        if item.get("ContourGeometricType", "CLOSED_PLANAR") != "POINT" and len(points) >= 3:
+        numbers = np.array(item.get("ContourData") or [], float)
+        points = numbers[: len(numbers) // 3 * 3].reshape(-1, 3)
+        kind = str(item.get("ContourGeometricType", "CLOSED_PLANAR"))
+        if kind.startswith("CLOSED") and len(points) >= 3:
             loops.append(np.array(
                 [grid.TransformPhysicalPointToContinuousIndex(p.tolist()) for p in points]
             ))
@@ -106,12 +119,17 @@ def _fill(loop: NDArray, shape: tuple[int, int]) -> NDArray[np.float32]:
     return covered
 
 
-def _planes(loops: Sequence[NDArray], shape: tuple[int, int]) -> dict[float, NDArray[np.bool_]]:
-    """Height (slice index) → filled plane; a loop inside another is a hole (even-odd rule)."""
+def _planes(
+    loops: Sequence[NDArray], shape: tuple[int, int], same: float
+) -> dict[float, NDArray[np.bool_]]:
+    """Height (slice index) → filled plane; a loop inside another is a hole (even-odd rule).
+
+    Loops less than `same` (in slices) apart lie in one plane.
+    """
     planes: dict[float, NDArray[np.bool_]] = {}
-    for loop in loops:
-        height = round(float(loop[:, 2].mean()), 2)
-        known = next((h for h in planes if abs(h - height) < 0.1), height)
+    for loop in sorted(loops, key=lambda loop: float(loop[:, 2].mean())):
+        height = float(loop[:, 2].mean())
+        known = next((h for h in planes if abs(h - height) < same), height)
         filled = _fill(loop[:, :2], shape) >= 0.5
         planes[known] = planes[known] ^ filled if known in planes else filled
     return planes
@@ -127,8 +145,9 @@ def rasterise(path: str | os.PathLike, pattern: str, grid: sitk.Image) -> sitk.I
     """
     path = Path(path)
     structures = pydicom.dcmread(path)
-    _check_frame(path, structures, grid)
-    loops = _loops(_chosen(path, structures, pattern), grid)
+    chosen = _chosen(path, structures, pattern)
+    _check_frame(path, structures, int(chosen.ReferencedROINumber), grid)
+    loops = _loops(chosen, grid)
     tilt = max((float(np.ptp(loop[:, 2])) for loop in loops), default=0.0)
     if tilt > 0.5:
         raise ContourError(
@@ -136,12 +155,14 @@ def rasterise(path: str | os.PathLike, pattern: str, grid: sitk.Image) -> sitk.I
             f"{tilt:.1f} of them. Name the modality that it was drawn on in gtv_space."
         )
     columns, rows, depth = grid.GetSize()
-    planes = _planes(loops, (rows, columns))
+    planes = _planes(loops, (rows, columns), SAME_PLANE_MM / grid.GetSpacing()[2])
     mask = np.zeros((depth, rows, columns), np.uint8)
     if planes:
         heights = np.array(sorted(planes))
         steps = np.diff(heights)
-        reach = max(0.5, float(np.median(steps)) / 2 if len(steps) else 0.5) + 1e-3
+        # the least step: a gap between two lesions is no slice thickness
+        reach = max(0.5, float(steps.min()) / 2 if len(steps) else 0.5) + 1e-3
+        reach = min(reach, max(0.5, THICKEST_MM / 2 / grid.GetSpacing()[2]) + 1e-3)
         for k in range(depth):
             nearest = heights[np.abs(heights - k).argmin()]
             if abs(nearest - k) <= reach:

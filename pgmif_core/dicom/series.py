@@ -15,7 +15,9 @@ FRAME_OF_REFERENCE = "frame-of-reference"  # meta-data key of volumes; written t
 OTHER_FILES = {"DICOMDIR", "LICENSE", "LOCKFILE", "VERSION", "Thumbs.db", "desktop.ini"}
 SAME_DIRECTION = 1e-4
 SPACING_TOLERANCE = 0.05  # of the spacing: irregularity that is not a missing slice
+ROUNDED_MM = 0.11  # positions are often exported with one decimal
 SHEAR_MM = 0.05
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 class SeriesError(ValueError):
@@ -156,6 +158,7 @@ def _sorted_planes(
     step = np.array([0.0, 0.0, 1.0])
     if len(planes) > 1:
         step = (planes[-1].position - planes[0].position) / (len(planes) - 1)
+        _check_line(folder, planes, step, float(min(pixel)))
     return planes, np.stack([row, column, normal], axis=1), pixel, step
 
 
@@ -164,6 +167,7 @@ def _check_heights(folder: Path, planes: Sequence[Plane], heights: NDArray) -> N
         return
     steps = np.diff(heights)
     typical = float(np.median(steps))
+    tolerance = max(SPACING_TOLERANCE * typical, min(ROUNDED_MM, 0.3 * typical))
     same = np.flatnonzero(steps < max(1e-3, SPACING_TOLERANCE * typical))
     if len(same):
         where = ", ".join(
@@ -173,7 +177,7 @@ def _check_heights(folder: Path, planes: Sequence[Plane], heights: NDArray) -> N
             f"{folder}: expected one slice per position, found {len(same)} positions taken twice: "
             f"{where}. The folder may hold copies, or several echoes or time points; keep one of each."
         )
-    gaps = np.flatnonzero(np.abs(steps - typical) > SPACING_TOLERANCE * typical)
+    gaps = np.flatnonzero(np.abs(steps - typical) > tolerance)
     if len(gaps):
         where = ", ".join(
             f"between {heights[k]:.2f} and {heights[k + 1]:.2f} mm ({planes[k].file.name}, "
@@ -182,6 +186,19 @@ def _check_heights(folder: Path, planes: Sequence[Plane], heights: NDArray) -> N
         raise SeriesError(
             f"{folder}: expected slices every {typical:.2f} mm, found another distance {where}. "
             "A slice is missing or belongs elsewhere; export the series again."
+        )
+
+
+def _check_line(folder: Path, planes: Sequence[Plane], step: NDArray, pixel: float) -> None:
+    """Slices must start along one line: otherwise two stacks were mixed, or one slice is displaced."""
+    line = planes[0].position + np.arange(len(planes))[:, None] * step
+    away = np.linalg.norm(np.array([p.position for p in planes]) - line, axis=1)
+    allowed = max(0.5 * pixel, SPACING_TOLERANCE * float(np.linalg.norm(step)))
+    if away.max() > allowed:
+        raise SeriesError(
+            f"{folder}: expected slices that start along one line, found "
+            f"{planes[int(away.argmax())].file.name} {away.max():.1f} mm beside it. Two stations or "
+            "stacks may share the series; put each in a folder of its own."
         )
 
 
@@ -213,7 +230,7 @@ def _complete(headers: Sequence[pydicom.Dataset]) -> None:
     """Refuse uncompressed files that end before their pixels do: GDCM would fill in."""
     for header in headers:
         syntax = header.file_meta.get("TransferSyntaxUID")
-        if syntax is not None and syntax.is_compressed:
+        if syntax is None or syntax.is_private or syntax == DEFLATED or syntax.is_compressed:
             continue
         needed = (
             int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated", 16)) // 8
@@ -237,6 +254,18 @@ def read_series(folder: str | os.PathLike) -> sitk.Image:
     files that are not DICOM or are truncated, two series, slices missing, doubled or not parallel.
     """
     folder = Path(folder)
+    try:
+        return _read_series(folder)
+    except SeriesError:
+        raise
+    except (IndexError, TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
+        raise SeriesError(
+            f"{folder}: expected complete DICOM headers, found some that contradict themselves "
+            f"({type(error).__name__}). Export the series again."
+        ) from error
+
+
+def _read_series(folder: Path) -> sitk.Image:
     headers = series_headers(folder)
     _one_series(folder, headers)
     _complete(headers)

@@ -26,8 +26,8 @@ def write_series(
 
     Geometry is the image's own. `frame_of_reference` is that of the T2w series, so that planning
     software overlays the two; it is the only identifier kept, all others are new. The patient is
-    called `subject`. Stored values are 4095 times the fused ones. The folder appears when it is
-    complete. Raises SeriesError where the folder already holds files.
+    called `subject`. Stored values are 4095 times the fused ones, and rescale to them. The folder
+    appears when it is complete. Raises SeriesError where the folder already holds files.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
@@ -71,8 +71,7 @@ def _common(subject: str, method: str, frame_of_reference: str) -> pydicom.Datas
         "EchoTrainLength", "RepetitionTime", "PatientPosition",
     ):
         setattr(common, empty, "")
-    common.PatientIdentityRemoved = "YES"
-    common.DeidentificationMethod = "Written from voxels and geometry alone; frame of reference kept"
+    common.PatientIdentityRemoved = "NO"  # the frame of reference and the voxels may still tell
     common.StudyInstanceUID, common.SeriesInstanceUID = generate_uid(), generate_uid()
     common.FrameOfReferenceUID = frame_of_reference
     common.Modality, common.SeriesNumber = "MR", 9001
@@ -83,15 +82,17 @@ def _common(subject: str, method: str, frame_of_reference: str) -> pydicom.Datas
     common.InstanceCreationTime = common.ContentTime = now.strftime("%H%M%S")
     common.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     common.DerivationDescription = (
-        f"{method}: image fusion of registered sequences by pgmif {version('pgmif')}; stored value = "
-        f"{STORED_MAXIMUM} x fused intensity. Research use only, not a medical device."
+        f"{method}: image fusion of registered sequences by pgmif {version('pgmif')}. "
+        "Research use only, not a medical device."
     )
     common.BurnedInAnnotation, common.LossyImageCompression = "NO", "00"
     common.ScanningSequence, common.SequenceVariant, common.MRAcquisitionType = "RM", "NONE", "2D"
     common.SamplesPerPixel, common.PhotometricInterpretation = 1, "MONOCHROME2"
     common.BitsAllocated, common.BitsStored, common.HighBit = 16, 12, 11
     common.PixelRepresentation = 0
-    common.WindowCenter, common.WindowWidth = STORED_MAXIMUM // 2 + 1, STORED_MAXIMUM + 1
+    common.RescaleSlope, common.RescaleIntercept = _numbers(np.array([1 / STORED_MAXIMUM, 0.0]))
+    common.RescaleType = "US"
+    common.WindowCenter, common.WindowWidth = "0.5", "1"
     return common
 
 
