@@ -7,7 +7,9 @@ All on the same phantoms in one run, one thread each. Needs itk-elastix (pip ins
 
 import argparse
 import time
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import itk
 import numpy as np
@@ -45,8 +47,10 @@ def elastix(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     _, result = itk.elastix_registration_method(
         as_itk(fixed), as_itk(moving), parameter_object=maps, log_to_console=False
     )
-    field = itk.transformix_deformation_field(as_itk(moving), result)
-    vectors = sitk.GetImageFromArray(itk.array_from_image(field).astype(np.float64), isVector=True)
+    with TemporaryDirectory() as folder, chdir(folder):  # transformix leaves its field there
+        field = itk.transformix_deformation_field(as_itk(moving), result)
+        values = itk.array_from_image(field).astype(np.float64)
+    vectors = sitk.GetImageFromArray(values, isVector=True)
     vectors.CopyInformation(fixed)
     return sitk.DisplacementFieldTransform(vectors)
 
