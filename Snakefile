@@ -4,7 +4,8 @@
 # A rule's params are the parameters that its notebook declares, so changing one parameter reruns
 # exactly the notebooks that use it, and what comes after them.
 
-from pgmif_core.pipeline import code_files, declared_parameters, patient_files, rule_command
+from pgmif_core.notebooks import code_files, declared_parameters, rule_command
+from pgmif_core.pipeline import LAST, patient_files
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
@@ -28,7 +29,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        f"{RUN}/06_claims/claims.csv",
+        f"{RUN}/{LAST}",
 
 
 rule cohort:
@@ -78,7 +79,8 @@ rule training:
         parameters("02_training"),
     log:
         f"{RUN}/notebooks/02_training_{{method}}.ipynb",
-    threads: THREADS
+    # two methods side by side: faster than one after the other on all threads
+    threads: max(1, THREADS // 2)
     shell:
         rule_command("02_training", "-p method {wildcards.method}")
 
@@ -142,7 +144,7 @@ rule claims:
         rules.cnr_boxplots.output[:2],
         rules.sobel_analysis.output[:2],
     output:
-        f"{RUN}/06_claims/claims.csv",
+        f"{RUN}/{LAST}",
         f"{FIGURES}/table_claims.png",
     params:
         parameters("06_claims"),

@@ -24,6 +24,7 @@ from pgmif_core.evaluation import (
 from pgmif_core.figures import save_figure
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import code_fingerprint, file_hash
+from pgmif_core.fused import fused_details, read_fused, write_fused
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods import METHODS, T2W, Method, compared_methods, load_generator
 from pgmif_core.networks import Generator
@@ -31,7 +32,7 @@ from pgmif_core.parameters import modality_weights
 from pgmif_core.patients import each_patient
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
-from pgmif_core.steps import Run, fused_details, read_fused, write_fused, write_table
+from pgmif_core.steps import Run, write_table
 from pgmif_core.training import TrainingSettings, train, write_weights
 
 LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")

@@ -1,9 +1,10 @@
-"""A run on disk: where each step writes, its fused volumes, and its provenance."""
+"""A run on disk: where each step writes, and its provenance."""
 
 import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import SimpleITK as sitk
-import torch
-from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort, read_manifest
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
-from pgmif_core.images import read_image, volume_files, write_image, write_json
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.images import volume_files, write_json
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
 
@@ -104,41 +100,6 @@ def input_files(cohort: Cohort) -> tuple[Path, ...]:
     return (cohort.path, *images)
 
 
-def fused_file(run: Run, subject: str, method: str) -> Path:
-    """BIDS-derivative name of a fused volume."""
-    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii.gz"
-
-
-def write_fused(
-    run: Run, patient: PatientSlices, method: str, volume: NDArray, details: dict[str, Any]
-) -> Path:
-    """Write a fused volume, [0, 1] float32, on the slice grid of T2w, with its JSON sidecar."""
-    image = sitk.GetImageFromArray(np.asarray(volume, np.float32))
-    image.CopyInformation(patient.grid)
-    sidecar = {
-        "Description": f"{SHOWN_METHODS[method].label}, fused from registered sources",
-        "Method": method,
-        "Cohort": run.label,
-        "Sources": list(run.cohort().modalities),
-        "IntensityRange": [0, 1],
-        "GeneratedBy": {"Name": "pgmif", "Version": version("pgmif")},
-        **details,
-    }
-    return write_image(image, fused_file(run, patient.subject, method), sidecar)
-
-
-def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
-    """The JSON sidecar of a fused volume; empty where the volume is not there."""
-    path = fused_file(run, subject, method)
-    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
-    return json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
-
-
-def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
-    """A fused volume as (slices, h, w)."""
-    return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))
-
-
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a CSV under a temporary name, then rename; six significant digits."""
     with replacing(path) as temporary:
@@ -164,6 +125,16 @@ def _input_names(root: Path, inputs: tuple[Path, ...]) -> dict[str, Path]:
     }
 
 
+def _processors() -> dict[str, Any]:
+    # importing torch takes seconds, and not every step needs it
+    torch = sys.modules.get("torch")
+    gpu = torch is not None and torch.cuda.is_available()
+    return {
+        "threads": torch.get_num_threads() if torch else int(os.environ.get("OMP_NUM_THREADS", "0")),
+        "gpu": torch.cuda.get_device_name() if gpu else "none",
+    }
+
+
 @contextmanager
 def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[dict[str, Any]]:
     """Note how a step was made: parameters, inputs, versions, commit, seconds.
@@ -179,8 +150,7 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "processor": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        **_processors(),
         "commit": _commit(run.root),
     }
     start = time.perf_counter()

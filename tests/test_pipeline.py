@@ -14,7 +14,8 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif_core.images import write_image
-from pgmif_core.pipeline import code_files, declared_parameters, execute_notebook, main
+from pgmif_core.notebooks import code_files, declared_parameters, execute_notebook
+from pgmif_core.pipeline import main
 
 
 @pytest.fixture

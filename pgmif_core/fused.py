@@ -1,0 +1,50 @@
+"""Fused volumes of a run on disk: BIDS-derivative names, JSON sidecars."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pgmif_core.images import read_image, write_image
+from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.slices import PatientSlices
+from pgmif_core.steps import Run
+
+
+def fused_file(run: Run, subject: str, method: str) -> Path:
+    """BIDS-derivative name of a fused volume."""
+    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii.gz"
+
+
+def write_fused(
+    run: Run, patient: PatientSlices, method: str, volume: NDArray, details: dict[str, Any]
+) -> Path:
+    """Write a fused volume, [0, 1] float32, on the slice grid of T2w, with its JSON sidecar."""
+    image = sitk.GetImageFromArray(np.asarray(volume, np.float32))
+    image.CopyInformation(patient.grid)
+    sidecar = {
+        "Description": f"{SHOWN_METHODS[method].label}, fused from registered sources",
+        "Method": method,
+        "Cohort": run.label,
+        "Sources": list(run.cohort().modalities),
+        "IntensityRange": [0, 1],
+        "GeneratedBy": {"Name": "pgmif", "Version": version("pgmif")},
+        **details,
+    }
+    return write_image(image, fused_file(run, patient.subject, method), sidecar)
+
+
+def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
+    """The JSON sidecar of a fused volume; empty where the volume is not there."""
+    path = fused_file(run, subject, method)
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    return json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
+
+
+def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
+    """A fused volume as (slices, h, w)."""
+    return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))

@@ -1,0 +1,113 @@
+"""One notebook of the pipeline: what it depends on, and its execution by papermill.
+
+python -m pgmif_core.notebooks 04_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
+
+Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell failed.
+"""
+
+import argparse
+import ast
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pgmif_core.parameters import find_root
+
+
+def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that a notebook's parameters cell declares."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    tree = ast.parse("".join(tagged[0]["source"]))
+    names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
+    # `method` is a wildcard of the rule, not a value of the run
+    return {name: config[name] for name in names if name in config and name != "method"}
+
+
+def _imported(source: str) -> set[Path]:
+    """Files of the core that Python source imports."""
+    core = Path(__file__).parent
+    names = {n.module for n in ast.walk(ast.parse(source))
+             if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pgmif_core.")}
+    found = set()
+    for name in names:
+        path = core.joinpath(*name.split(".")[1:])
+        found |= set(path.glob("*.*")) if path.is_dir() else {path.with_suffix(".py")}
+    return found
+
+
+def code_files(notebook: str) -> list[str]:
+    """Files of the core that a notebook imports, directly or through others."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    found: set[Path] = set()
+    queue = _imported(source)
+    while queue:
+        path = queue.pop()
+        found.add(path)
+        if path.suffix == ".py":
+            queue |= _imported(path.read_text()) - found
+    return sorted(os.path.relpath(path, find_root()) for path in found)
+
+
+def rule_command(notebook: str, extra: str = "") -> str:
+    """Shell command of a Snakemake rule: execute one notebook with the rule's params."""
+    return (
+        f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m pgmif_core.notebooks "
+        f"{notebook} {{log:q}} --values {{params:q}} {extra}"
+    )
+
+
+def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
+    """Execute notebooks/<name>.ipynb with papermill; the executed notebook is always kept."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    root = find_root()
+    start = time.perf_counter()
+    print(f"{name}: running", flush=True)
+    try:
+        papermill.execute_notebook(
+            str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
+            kernel_name="python3", progress_bar=False, cwd=str(root), log_output=False,
+            # the kernel's warning that loopback is not encrypted, once per notebook
+            extra_arguments=["--IPKernelApp.log_level=40"],
+        )
+    except PapermillExecutionError as error:
+        given = yaml.safe_dump(values, default_flow_style=True, width=10**6).strip()
+        again = shlex.join([sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb",
+                            str(output), "-y", given])
+        print(
+            f"\n{name} failed in cell {error.cell_index} (In [{error.exec_count}]): "
+            f"{error.ename}: {error.evalue}\n"
+            f"  executed so far: {output}\n"
+            f"  run it again:    {again}\n",
+            file=sys.stderr, flush=True,
+        )
+        return 1
+    print(f"{name}: done in {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="pgmif_core.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("name")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--values", default="{}", help="parameters as a Python dict")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    options = parser.parse_args(arguments)
+    values = {**ast.literal_eval(options.values), **{k: yaml.safe_load(v) for k, v in options.p}}
+    return execute_notebook(options.name, options.output, values)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
