@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 
 from pgmif_core.evaluation import baseline_row
 from pgmif_core.figures import save_figure
-from pgmif_core.fusion import split_training, training_settings, watched_training
+from pgmif_core.learning import split_training, training_settings, watched_training
 from pgmif_core.methods import METHODS
 from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.slices import PatientSlices, TrainingSlices

@@ -13,8 +13,8 @@ LAYERS = [
     "files", "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
     "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
     "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "figures",
-    "panels", "architecture", "claims", "steps", "fused", "fusion", "notebooks", "pipeline", "layouts",
-    "download", "single", "cli",
+    "panels", "architecture", "claims", "steps", "learning", "fused", "fusion", "notebooks", "pipeline",
+    "layouts", "download", "single", "cli",
 ]
 
 
