@@ -27,11 +27,6 @@ wildcard_constraints:
     method="|".join(LEARNED),
 
 
-rule all:
-    input:
-        f"{RUN}/{LAST}",
-
-
 rule cohort:
     input:
         code("00_cohort"),
@@ -153,3 +148,16 @@ rule claims:
     threads: 1
     shell:
         rule_command("06_claims")
+
+
+# every output, so that a deleted figure or table is made again
+rule all:
+    input:
+        rules.cohort.output,
+        rules.preprocessing.output,
+        expand(rules.training.output, method=LEARNED),
+        rules.baseline_comparison.output,
+        rules.cnr_boxplots.output,
+        rules.sobel_analysis.output,
+        rules.claims.output,
+    default_target: True

@@ -19,7 +19,9 @@ class ClusterError(RuntimeError):
 def _placed(dask_scheduler: str) -> Iterator[None]:
     """joblib's backend: a Dask cluster where a scheduler is named, processes here otherwise."""
     if not dask_scheduler:
-        yield
+        # given to Parallel itself, the limit would yield to OMP_NUM_THREADS of the environment
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            yield
         return
     try:
         import dask
@@ -63,8 +65,7 @@ def each_patient(
             parallel = Parallel(n_jobs=-1, return_as="list")
         else:
             workers = min(workers or cpu_count(), max(1, len(subjects)))
-            inner = {"inner_max_num_threads": 1} if workers > 1 else {}
-            parallel = Parallel(n_jobs=workers, return_as="generator", **inner)
+            parallel = Parallel(n_jobs=workers, return_as="generator")
         done_work = parallel(delayed(_single_threaded)(work, s) for s in subjects)
         for subject, result in zip(subjects, done_work, strict=True):
             results.append(result)

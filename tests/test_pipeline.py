@@ -242,6 +242,15 @@ def test_a_second_run_does_nothing_and_a_plot_parameter_reruns_its_plots(root, s
 
 
 @pytest.mark.slow
+def test_a_deleted_figure_is_made_again(root, smoke):
+    figure = root / "figures" / "phantom-smoke" / "figure_5a_cnr.png"
+    figure.unlink()
+    again = run(root, "--profile", "smoke")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert figure.exists()
+
+
+@pytest.mark.slow
 def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
     from pgmif_core.fusion import fuse_cohort
     from pgmif_core.parameters import read_parameters
