@@ -31,8 +31,8 @@ reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 test: $(READY)  ## the fast tests, under three minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
-slow: $(READY)  ## tests that run whole pipelines
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ARGS)
+slow: $(READY)  ## tests that run whole pipelines, two at a time on one core each
+	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 notebooks: $(READY)  ## strip the outputs of all notebooks
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 a step failed, 2 refused before anything was started.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from joblib import cpu_count
 
 from pgmif_core.cohort import Cohort, ManifestError, check_images, read_manifest
 from pgmif_core.files import replacing
@@ -66,7 +66,7 @@ def _noted(base: Path) -> dict[str, Any]:
 
 
 def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[str]:
-    cores = options.cores or os.cpu_count() or 1
+    cores = options.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
         sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),
         "--rerun-incomplete", "--quiet", "rules", "progress", "--nolock",

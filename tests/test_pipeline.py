@@ -202,6 +202,9 @@ def run(root, *arguments):
     )
 
 
+of_the_smoke_run = pytest.mark.xdist_group("smoke")  # one process: they read and write one folder
+
+
 @pytest.fixture(scope="module")
 def smoke(root):
     done = run(root, "--profile", "smoke")
@@ -215,6 +218,7 @@ FIGURES = (
 )
 
 
+@of_the_smoke_run
 @pytest.mark.slow
 def test_smoke_makes_every_figure_and_table(root, smoke):
     for name in FIGURES:
@@ -229,6 +233,7 @@ def test_smoke_makes_every_figure_and_table(root, smoke):
     assert len(fused) == 4
 
 
+@of_the_smoke_run
 @pytest.mark.slow
 def test_a_second_run_does_nothing_and_a_plot_parameter_reruns_its_plots(root, smoke):
     again = run(root, "--profile", "smoke")
@@ -241,6 +246,7 @@ def test_a_second_run_does_nothing_and_a_plot_parameter_reruns_its_plots(root, s
     assert rules - {"all"} == {"cnr_boxplots", "sobel_analysis", "claims"}, plan.stdout
 
 
+@of_the_smoke_run
 @pytest.mark.slow
 def test_a_deleted_figure_is_made_again(root, smoke):
     figure = root / "figures" / "phantom-smoke" / "figure_5a_cnr.png"
@@ -250,6 +256,7 @@ def test_a_deleted_figure_is_made_again(root, smoke):
     assert figure.exists()
 
 
+@of_the_smoke_run
 @pytest.mark.slow
 def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
     from pgmif_core.fusion import fuse_cohort
@@ -266,6 +273,7 @@ def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
     pd.testing.assert_frame_equal(table, pd.read_csv(folder / "fused.csv"), rtol=1e-4)
 
 
+@of_the_smoke_run
 @pytest.mark.slow
 def test_bare_papermill(root, smoke, tmp_path):
     done = subprocess.run(
