@@ -27,6 +27,7 @@ from pgmif_core.validation import (
 SMALLEST_OVERLAP = 0.1
 ANY_GTV = "GTV*"  # gtv_roi where the manifest names none
 FEWEST_VOXELS = 4  # coarser levels of the registration smooth over this many
+LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ def patient_problems(cohort: Cohort, subject: str) -> list[str]:
             if low == high:
                 problems.append(
                     f"{where}, column {modality}: expected an image, found the constant {low:g}."
+                )
+            if modality == "CT" and low > LEAST_AIR_HU:
+                problems.append(
+                    f"{where}, column CT: expected Hounsfield units, air at about -1000, found nothing "
+                    f"below {low:g}. Apply the scanner's rescale slope and intercept."
                 )
             size = images[modality].GetSize()
             if min(size) < FEWEST_VOXELS:

@@ -27,6 +27,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
     return TrainingSettings(
         method=method,
         modalities=len(modalities),
+        sequences=modalities,
         channels=p.channels,
         start="none" if method == "pgmif_literal" else p.start,
         epsilon=p.epsilon,

@@ -94,6 +94,7 @@ def load_generator(path: str | Path) -> Generator:
             f"metadata {sorted(metadata)}"
         )
     generator = Generator(**json.loads(metadata["generator"]))
+    generator.sequences = tuple(json.loads(metadata.get("training", "{}")).get("sequences", ()))
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:

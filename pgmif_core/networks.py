@@ -70,6 +70,7 @@ class Generator(nn.Module):
         if modalities < 2:
             raise ValueError(f"fusion needs at least two modalities, found {modalities}")
         self.settings = {"modalities": modalities, "channels": channels, "start": start}
+        self.sequences: tuple[str, ...] = ()  # names of what it was trained on, where known
         self.encoders = nn.ModuleList(Encoder(channels) for _ in range(modalities))
         self.decoder = Decoder(modalities, channels)
         if start == "mean":

@@ -13,7 +13,7 @@ from pgmif_core.figures import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images import read_image, resample
 from pgmif_core.methods import SHOWN_METHODS
 from pgmif_core.qc import checkerboard
-from pgmif_core.slices import PatientSlices, slice_grid
+from pgmif_core.slices import CT_WINDOW_HU, PatientSlices, slice_grid, windowed
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
 RADIOLOGICAL = "patient's right on the left"
@@ -79,10 +79,11 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
         masks = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True)) > 0
         k = int(np.argmax(masks.sum(axis=(1, 2))))
         for m, modality in enumerate(modalities):
-            image = read_image(cohort.file(subject, modality))
+            image = windowed(read_image(cohort.file(subject, modality)), modality)
             plane = sitk.GetArrayFromImage(resample(image, grid))[k]
             ax = axes[block * len(modalities) + m, column]
-            _plain(ax, plane, f"{subject} {modality}", (0, float(np.percentile(plane, 99.7))))
+            darkest = CT_WINDOW_HU[0] if modality == "CT" else 0
+            _plain(ax, plane, f"{subject} {modality}", (darkest, float(np.percentile(plane, 99.7))))
             if modality == space:
                 _outline(ax, masks[k], GTV_COLOUR)
     name_cohort(figure, label, f"before registration; GTV outlined; {RADIOLOGICAL}")

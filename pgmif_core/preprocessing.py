@@ -23,6 +23,7 @@ from pgmif_core.slices import (
     place_on_slices,
     read_patient,
     slice_grid,
+    windowed,
     write_patient,
 )
 from pgmif_core.volumes import truth_file
@@ -90,12 +91,13 @@ def _aligned_sources(
     for modality in cohort.modalities:
         image = t2w
         if modality != "T2w":
-            image = read_image(cohort.file(subject, modality))
+            whole = read_image(cohort.file(subject, modality))
+            image = windowed(whole, modality)
             result = register(t2w, image, parameters.seed, parameters.register_bspline,
                               parameters.register_affine)
             transforms[modality] = None if result.stage == "aligned" else result.transform
             name = f"{subject}_space-T2w_{modality}.nii.gz"
-            write_image(resample(image, t2w, transforms[modality]), registered / name)
+            write_image(resample(whole, t2w, transforms[modality]), registered / name)
             row |= _registration_row(cohort, subject, modality, result, t2w)
         placed = place_on_slices(image, grid, transforms[modality])
         planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))

@@ -13,7 +13,13 @@ from pgmif_core.images import ImageError, overlap_fraction, resample
 from pgmif_core.networks import Generator
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import Registration, register
-from pgmif_core.slices import PatientSlices, minmax_per_slice, place_on_slices, slice_grid
+from pgmif_core.slices import (
+    PatientSlices,
+    minmax_per_slice,
+    place_on_slices,
+    slice_grid,
+    windowed,
+)
 
 SMALLEST_OVERLAP = 0.1
 
@@ -29,12 +35,13 @@ def fuse_images(
     images: Mapping[str, sitk.Image], method: str, weights: str | Path | Generator | None = None,
     slice_size: int = 192, seed: int = 0, say: Callable[[str], None] = lambda _: None,
 ) -> Fused:
-    """Fuse the sequences of one patient: keys T1w, T2w, and further ones in the weights' order.
+    """Fuse the sequences of one patient: keys T1w, T2w, and further ones.
 
     As in the pipeline: every sequence is registered to T2w, slices are min-max normalised and
     resized to `slice_size`, fused, and the result is resampled to the T2w grid. Raises ImageError
     where sequences do not overlap in space, ValueError where weights and sequences do not fit.
     """
+    images = {name: windowed(image, name) for name, image in images.items()}
     t2w = images["T2w"]
     names = ["T1w", "T2w", *(n for n in images if n not in ("T1w", "T2w"))]
     for name in names:
@@ -42,12 +49,8 @@ def fuse_images(
             raise ImageError(
                 f"{name} and T2w do not overlap in space; are they of the same patient and session?"
             )
-    expected = weights.settings["modalities"] if isinstance(weights, Generator) else len(names)
-    if expected != len(names):
-        raise ValueError(
-            f"the weights were trained on {expected} sequences, found {len(names)}: "
-            f"{', '.join(names)}. Give the same sequences, or other weights."
-        )
+    if isinstance(weights, Generator):
+        names = _in_the_order_of(weights, names)
     grid = slice_grid(t2w, slice_size)
     planes, registrations = [], {}
     for name in names:
@@ -70,6 +73,17 @@ def fuse_images(
     return Fused(on_t2w, registrations)
 
 
+def _in_the_order_of(weights: Generator, names: list[str]) -> list[str]:
+    known, count = weights.sequences, weights.settings["modalities"]
+    if len(names) != count or (known and set(known) != set(names)):
+        what = f"{count} sequences" + (f" ({', '.join(known)})" if known else "")
+        raise ValueError(
+            f"the weights were trained on {what}, found {len(names)}: {', '.join(names)}. Give the "
+            "same sequences, or other weights."
+        )
+    return list(known) or names
+
+
 def measure(
     fused: sitk.Image, gtv: sitk.Image, sources: Mapping[str, sitk.Image],
     reference: sitk.Image | None = None, slice_size: int = 192,
@@ -82,8 +96,8 @@ def measure(
     """
     grid = slice_grid(fused, slice_size)
     planes = [
-        minmax_per_slice(sitk.GetArrayFromImage(place_on_slices(image, grid)))
-        for image in sources.values()
+        minmax_per_slice(sitk.GetArrayFromImage(place_on_slices(windowed(image, name), grid)))
+        for name, image in sources.items()
     ]
     stack = np.stack(planes, axis=1)
     mask = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0

@@ -16,6 +16,7 @@ from pgmif_core.images import resample, write_json
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
 THICK_SLICES = 1.5
+CT_WINDOW_HU = (-160.0, 240.0)  # soft tissue; bone and metal would leave it no contrast
 
 
 def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
@@ -31,6 +32,11 @@ def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
     scaled = np.zeros_like(volume)
     np.divide(volume - low, extent, out=scaled, where=extent > 0)
     return np.clip(scaled, 0, 1)
+
+
+def windowed(image: sitk.Image, modality: str) -> sitk.Image:
+    """CT (HU) cut to the soft-tissue window, level 40 and width 400 HU; other sequences as they are."""
+    return sitk.Clamp(image, sitk.sitkFloat32, *CT_WINDOW_HU) if modality == "CT" else image
 
 
 def upright(image: sitk.Image) -> sitk.Image:

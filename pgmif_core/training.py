@@ -41,6 +41,7 @@ class TrainingSettings:
 
     method: str = "pgmif"
     modalities: int = 2
+    sequences: tuple[str, ...] = ()  # their names, so that weights are not put to others
     channels: int = 16
     start: str = "mean"
     epsilon: float = 3e-2

@@ -11,7 +11,7 @@ import pandas as pd
 REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
 OPTIONAL = ("gtv_space", "gtv_roi", "reference", "phantom_seed")
 FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
-PHANTOM_MODALITIES = ("T1w", "T2w", "ceT1w")
+PHANTOM_MODALITIES = ("T1w", "T2w", "ceT1w", "CT")
 SPLITS = ("train", "test")
 
 

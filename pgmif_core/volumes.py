@@ -59,12 +59,12 @@ def make_patient(
         return known
     done.unlink(missing_ok=True)
     start = time.perf_counter()
-    phantom = make_phantom(seed, size, contrast_agent="ceT1w" in moved)
+    phantom = make_phantom(seed, size, further=set(moved) - {"T1w"})
     for column in (*cohort.modalities, "gtv"):
         write_image(getattr(phantom, column), folder / phantom_file(subject, column))
     for modality in moved:
-        truth = phantom.displacement if modality == "T1w" else phantom.ceT1w_displacement
-        write_displacement(truth, folder / truth_file(subject, modality))
+        truth = "displacement" if modality == "T1w" else f"{modality}_displacement"
+        write_displacement(getattr(phantom, truth), folder / truth_file(subject, modality))
     notes |= {
         "t_category": phantom.tumour.stage,
         "side": "left" if phantom.tumour.side > 0 else "right",

@@ -4,7 +4,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.cohort import ManifestError, check_images, read_manifest
+from pgmif_core.cohort import ManifestError, check_images, patient_problems, read_manifest
 from pgmif_core.images import write_image
 from pgmif_core.parameters import (
     ParameterError,
@@ -14,6 +14,7 @@ from pgmif_core.parameters import (
     notebook_parameters,
     read_parameters,
 )
+from pgmif_core.phantom import PhantomSize, make_phantom
 
 
 @pytest.fixture
@@ -332,5 +333,24 @@ def test_the_third_sequence_of_the_phantoms(root, tmp_path):
     assert cohort.table["phantom_seed"].tolist() == seeds.tolist()
     text = (root / "data_manifest_ceT1w.csv").read_text().replace("ceT1w", "FLAIR")
     (tmp_path / "m.csv").write_text(text)
-    with pytest.raises(ManifestError, match="expected of a phantom T1w, T2w, ceT1w, found FLAIR"):
+    with pytest.raises(ManifestError, match="expected of a phantom T1w, T2w, ceT1w, CT, found FLAIR"):
         read_manifest(tmp_path / "m.csv")
+
+
+def test_a_ct_must_be_in_hounsfield_units(tmp_path):
+    phantom = make_phantom(20240071, PhantomSize(8, 7.0, 2.4), further=("CT",))
+    images = {"T1w": phantom.T1w, "T2w": phantom.T2w, "CT": phantom.CT, "gtv": phantom.gtv}
+    rows = []
+    for subject, split, offset in (("a", "train", 0), ("b", "test", 1024)):
+        for column, image in images.items():
+            shifted = image + offset if column == "CT" else image
+            write_image(shifted, tmp_path / f"{subject}_{column}.nii.gz")
+        rows.append({"subject": subject, "split": split, "source": "test", "license": "CC0-1.0",
+                     **{c: f"{subject}_{c}.nii.gz" for c in images}})
+    pd.DataFrame(rows).to_csv(tmp_path / "m.csv", index=False)
+    cohort = read_manifest(tmp_path / "m.csv")
+    assert cohort.modalities == ("T1w", "T2w", "CT")
+    assert patient_problems(cohort, "a") == []
+    (problem,) = patient_problems(cohort, "b")
+    for part in ("row 3", "column CT", "Hounsfield", "nothing below 0", "rescale"):
+        assert part in problem

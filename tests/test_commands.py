@@ -16,7 +16,7 @@ from pgmif_core.cli import app
 from pgmif_core.cohort import read_gtv, read_manifest
 from pgmif_core.dicom import read_series
 from pgmif_core.download import DATASETS, DownloadError, check_room, download
-from pgmif_core.images import read_image
+from pgmif_core.images import read_image, same_grid
 from pgmif_core.layouts import LayoutError, scan_folder
 from pgmif_core.phantom import PhantomSize, make_phantom
 from pgmif_core.training import Trainer, TrainingSettings, write_weights
@@ -27,7 +27,7 @@ runner = CliRunner()
 
 @cache
 def tiny(k):
-    return make_phantom(20240001 + k, TINY, contrast_agent=True)
+    return make_phantom(20240001 + k, TINY, further=("ceT1w",))
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_a_structure_set_as_gtv(npc277, tmp_path):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    settings = TrainingSettings(channels=4)
+    settings = TrainingSettings(channels=4, sequences=("T1w", "T2w"))
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     write_weights(Trainer(settings).result, settings, path)
     assert load_file(path)
@@ -191,7 +191,13 @@ def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
         np.testing.assert_allclose(getattr(fused, name)(), getattr(t2w, name)(), atol=1e-3)
     assert frame_of(tmp_path / "fused") == frame_of(place / "T2WI")
     assert "found files" in call("fuse", *images, "-o", tmp_path / "fused", code=2)
-    call("fuse", *images, "-o", tmp_path / "fused.nii.gz")
+    call("fuse", *images, "-o", tmp_path / "fused.nii.gz", "--save-registered", tmp_path / "reg")
+    call("evaluate", tmp_path / "fused.nii.gz", "--gtv", place / "ROI-T2.nii", "--source",
+         f"before={place / 'T1WI'}", "--source", tmp_path / "reg" / "T1w.nii.gz", "--source",
+         tmp_path / "reg" / "T2w.nii.gz", "--csv", tmp_path / "t.csv")
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["image"].tolist() == ["fused", "before", "T1w", "T2w"]
+    assert same_grid(read_image(tmp_path / "reg" / "T1w.nii.gz"), read_image(place / "T2WI"))
     tables = []
     for name, gtv in (("fused", contours), ("fused.nii.gz", place / "ROI-T2.nii")):
         call("evaluate", tmp_path / name, "--gtv", gtv, "--source", place / "T2WI", "--csv",
@@ -203,7 +209,7 @@ def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
     np.testing.assert_allclose(sitk.GetArrayFromImage(fused), volume, atol=2e-4)
     assert "--force" in call("fuse", *images, "-o", tmp_path / "fused.nii.gz", code=2)
     three = (*images, "--more", f"ceT1w={place / 'CE-T1WI'}", "-o", tmp_path / "3.nii.gz")
-    assert "trained on 2 sequences, found 3" in call("fuse", *three, code=2)
+    assert "trained on 2 sequences (T1w, T2w), found 3" in call("fuse", *three, code=2)
     contours.unlink()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert not any(str(value).encode() in written for value in PLANTED.values())

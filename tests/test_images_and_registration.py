@@ -16,6 +16,7 @@ from pgmif_core.images import (
 )
 from pgmif_core.phantom import PhantomSize, make_phantom
 from pgmif_core.registration import displacement_error, head_points, register
+from pgmif_core.slices import CT_WINDOW_HU, windowed
 
 
 @pytest.fixture
@@ -127,6 +128,21 @@ def test_registration_recovers_the_phantoms_motion(deformed):
     # tiny voxels of 2.4 × 2.4 × 7 mm; the bar of 1 mm holds at quick size (01_preprocessing)
     assert after < 1.6
     assert after < before / 2
+
+
+def test_ct_is_registered_in_its_window():
+    phantom = make_phantom(20240071, PhantomSize(8, 7.0, 2.4), further=("CT",))
+    points = head_points(phantom.T2w, 600)
+    result = register(phantom.T2w, windowed(phantom.CT, "CT"))
+    before, after = (
+        np.median(displacement_error(t, phantom.CT_displacement, points))
+        for t in (sitk.Transform(), result.transform)
+    )
+    assert after < 1.6  # tiny voxels, as above
+    assert after < before / 2
+    low, high = sitk.MinimumMaximum(windowed(phantom.CT, "CT"))
+    assert (low, high) == CT_WINDOW_HU
+    assert windowed(phantom.T1w, "T1w") is phantom.T1w
 
 
 def test_registration_is_repeatable(phantom):

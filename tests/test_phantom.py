@@ -24,9 +24,10 @@ def test_every_tissue_number_has_a_source():
     table = tissue_table()
     assert len(table) >= 14
     known = re.compile(
-        r"\b(19|20)\d\d\b|assumed|as |water|no signal|effective|calibrated|same review|PMID"
+        r"\b(19|20)\d\d\b|assumed|as |water|no signal|effective|calibrated|same review|PMID|definition"
     )
-    for column in ("t1_t2_source", "proton_density_source", "agent_fraction_source"):
+    for column in ("t1_t2_source", "proton_density_source", "agent_fraction_source",
+                   "hounsfield_source"):
         assert table[column].map(lambda text: bool(known.search(text))).all()
     # a tissue that is the subject of a claim may not rest on assumption alone
     measured = table.set_index("tissue").loc[["fat", "muscle", "tumour", "lymphoid", "csf"]]
@@ -179,7 +180,7 @@ def test_contrast_agent_shortens_t1_by_its_relaxivity():
 
 
 def test_a_third_sequence_changes_nothing_in_the_first_two(phantom):
-    three = make_phantom(20240071, TINY, contrast_agent=True)
+    three = make_phantom(20240071, TINY, further=("ceT1w",))
     for a, b in zip(phantom[:4], three[:4], strict=True):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
     assert phantom.ceT1w is None
@@ -190,3 +191,29 @@ def test_a_third_sequence_changes_nothing_in_the_first_two(phantom):
                                                sitk.sitkNearestNeighbor)) > 0
     t1w, enhanced = (sitk.GetArrayFromImage(i)[gtv].mean() for i in (three.T1w, three.ceT1w))
     assert enhanced > 1.2 * t1w
+
+
+def test_ct_shows_hounsfield_units(phantom):
+    both = make_phantom(20240071, TINY, further=("ceT1w", "CT"))
+    for a, b in zip(phantom[:4], both[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    alone = make_phantom(20240071, TINY, further=("CT",))
+    np.testing.assert_array_equal(*(sitk.GetArrayFromImage(p.CT) for p in (alone, both)))
+    hu = sitk.GetArrayFromImage(both.CT)
+    assert np.median(hu[:, :6]) == pytest.approx(-1000, abs=10)  # air in front of the face
+    assert hu.min() >= -1024
+    assert 700 < hu.max() < 1700
+    # seen where the patient lay: the tumour, eroded against partial volume, is soft tissue
+    lattice = sitk.GetArrayFromImage(both.CT_displacement)
+    assert 0.5 < np.linalg.norm(lattice, axis=-1).mean() < 12
+    inner = sitk.BinaryErode(both.gtv, [2, 2, 0])
+    points = displaced_points(both.CT, both.CT_displacement).reshape(3, -1).T
+    probe = sitk.Resample(inner, sitk.Image(both.T2w), sitk.Transform(), sitk.sitkNearestNeighbor)
+    size = np.array(probe.GetSize())
+    index = np.round([probe.TransformPhysicalPointToContinuousIndex(p.tolist()) for p in points])
+    inside = ((index >= 0) & (index < size)).all(axis=1)
+    mask = np.zeros(len(points), bool)
+    x, y, z = index[inside].astype(int).T
+    mask[inside] = sitk.GetArrayFromImage(probe)[z, y, x] > 0
+    assert mask.sum() > 20
+    assert np.median(hu.reshape(-1)[mask]) == pytest.approx(45, abs=15)

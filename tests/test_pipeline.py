@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from pgmif_core.images import write_image
+from pgmif_core.images import read_image, write_image
 from pgmif_core.notebooks import code_files, declared_parameters, execute_notebook
 from pgmif_core.pipeline import main
 
@@ -283,6 +283,32 @@ def test_bare_papermill(root, smoke, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "figure_5a" in (tmp_path / "executed.ipynb").read_text()
+
+
+@pytest.mark.slow
+def test_four_sequences_with_ct(root, tmp_path):
+    text = (root / "data_manifest_ceT1w.csv").read_text().splitlines()
+    table = [line.split(",") for line in text]
+    table = [[*row[:5], row[4].replace("ceT1w", "CT"), *row[5:]] for row in table]
+    (tmp_path / "m.csv").write_text("\n".join(map(",".join, table)))
+    name = "four-test"
+    try:
+        done = run(root, "--profile", "smoke", "--manifest", str(tmp_path / "m.csv"), "--set",
+                   f"run={name}", "--set", "phantom_train=2", "--set", "phantom_test=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        results = root / "results" / name
+        cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
+        assert {"t1w", "t2w", "cet1w", "ct", "pgmif"} <= set(cnr["method"])
+        assert cnr["cnr"].notna().all()
+        stages = pd.read_csv(results / "01_preprocessing" / "preprocessing.csv")
+        assert (stages["CT_tre_after_median_mm"] < stages["CT_tre_before_median_mm"] / 2).all()
+        ct = read_image(results / "01_preprocessing/registered/sub-071_space-T2w_CT.nii.gz")
+        low, high = sitk.MinimumMaximum(ct)
+        assert low < -900  # whole HU, the window is for the network alone
+        assert high > 700
+    finally:
+        for folder in ("results", "figures"):
+            shutil.rmtree(root / folder / name, ignore_errors=True)
 
 
 # both come aligned; ReMIND is a full head stored in sagittal order, with contrast-enhanced T1w

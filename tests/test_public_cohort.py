@@ -37,7 +37,7 @@ def text_of(path):
 @pytest.mark.slow
 def test_the_public_layout_end_to_end_without_identifiers(root, tmp_path):
     folder = npc277_tree(
-        tmp_path / "npc277", 3, lambda k: make_phantom(20240001 + k, SMALL, contrast_agent=True)
+        tmp_path / "npc277", 3, lambda k: make_phantom(20240001 + k, SMALL, further=("ceT1w",))
     )
     manifest = folder / "data_manifest.csv"
     environment = {**os.environ, "COLUMNS": "200"}

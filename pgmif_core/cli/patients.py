@@ -4,6 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import SimpleITK as sitk
 import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
@@ -11,10 +12,10 @@ from rich.table import Table
 from pgmif_core.cli.terminal import err, exit_codes, out
 from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.dicom import write_series
-from pgmif_core.images import WRITTEN_SUFFIXES, read_image, write_image
+from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, write_image
 from pgmif_core.methods import METHODS, load_generator
 from pgmif_core.parameters import find_root
-from pgmif_core.single import fuse_images, measure
+from pgmif_core.single import Fused, fuse_images, measure
 from pgmif_core.validation import FURTHER_MODALITIES
 
 Fusion = StrEnum(
@@ -61,18 +62,28 @@ def _check_output(output: Path, force: bool) -> bool:
     return as_file
 
 
+def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: Fused) -> None:
+    for name, image in images.items():
+        moved = name in fused.registrations and fused.registrations[name].stage != "aligned"
+        transform = fused.registrations[name].transform if moved else None
+        write_image(resample(image, images["T2w"], transform), folder / f"{name}.nii.gz")
+
+
 def fuse(
     t1w: Annotated[Path, typer.Option("--t1w", help="T1w: NIfTI, NRRD, or a folder of DICOM files.")],
     t2w: Annotated[Path, typer.Option("--t2w", help="T2w; its grid is that of the result.")],
     output: Annotated[Path, typer.Option(
         "--output", "-o", help="A file (.nii.gz, .nrrd), or a folder that DICOM files are put in.")],
     more: Annotated[list[str] | None, typer.Option(
-        "--more", help="A further sequence as NAME=PATH, in the order of the training.")] = None,
+        "--more", help="A further sequence as NAME=PATH, like ceT1w=ce/.")] = None,
     method: Annotated[Fusion, typer.Option(help="Fusion method.")] = Fusion.pgmif,
     weights: Annotated[Path | None, typer.Option(
         help="Trained weights; those of the phantom run if not given.")] = None,
     subject: Annotated[str, typer.Option(
         help="PatientID in DICOM; planning software overlays only equal ones.")] = "anonymous",
+    save_registered: Annotated[Path | None, typer.Option(
+        "--save-registered", help="Folder for all sequences registered to T2w: what `evaluate` takes."
+    )] = None,
     slice_size: Annotated[int, typer.Option(min=32, help="Slices are fused at this size.")] = 192,
     force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
 ) -> None:
@@ -99,6 +110,8 @@ def fuse(
                 images, method.value, generator, slice_size,
                 say=lambda text: bar.update(task, description=text),
             )
+        if save_registered:
+            _save_registered(save_registered, images, fused)
         label = METHODS[method.value].label
         if as_file:
             write_image(fused.image, output, {"Description": f"{label}, research use only"})
@@ -115,11 +128,24 @@ def fuse(
               highlight=False)
 
 
+def _sources(given: list[str]) -> dict[str, Path]:
+    """PATH or NAME=PATH options by name; a path alone is named after its file."""
+    pairs = [(text, Path(text)) for text in given]
+    named = [
+        (path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name, path)
+        if "=" not in text or path.exists() else next(iter(_named([text], "--source").items()))
+        for text, path in pairs
+    ]
+    if len({name for name, _ in named}) < len(named):
+        named = [(f"{k + 1}:{name}", path) for k, (name, path) in enumerate(named)]
+    return dict(named)
+
+
 def evaluate(
     fused: Annotated[Path, typer.Argument(help="The fused image.")],
     gtv: Annotated[Path, typer.Option(help="Tumour: a mask or an RTSTRUCT, in the same space.")],
-    sources: Annotated[list[Path], typer.Option(
-        "--source", "--sources", help="A source in the same space (registered); once per source.")],
+    sources: Annotated[list[str], typer.Option(
+        "--source", "--sources", help="A registered source, PATH or NAME=PATH; once per source.")],
     reference: Annotated[Path | None, typer.Option(
         help="Reference region of the CNR; found near the tumour if not given.")] = None,
     roi: Annotated[str, typer.Option(help="Name of the tumour in an RTSTRUCT.")] = ANY_GTV,
@@ -127,13 +153,10 @@ def evaluate(
 ) -> None:
     """Print CNR (Eq. 8) and generalized Sobel Q (Eq. 12) of a fused image and of its sources.
 
-    Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source t1_on_t2.nii.gz --source t2.nii.gz`
+    Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source T1w.nii.gz --source T2w.nii.gz`
     """
     with exit_codes():
-        names = [p.name.removesuffix(".gz").rsplit(".", 1)[0] or p.name for p in sources]
-        if len(set(names)) < len(names):
-            names = [f"{k + 1}:{n}" for k, n in enumerate(names)]
-        images = {n: read_image(p) for n, p in zip(names, sources, strict=True)}
+        images = {n: read_image(p) for n, p in _sources(sources).items()}
         image = read_image(fused)
         table = measure(
             image, read_mask(gtv, lambda: image, roi), images,
@@ -141,7 +164,7 @@ def evaluate(
         )
         if csv:
             table.to_csv(csv, index=False, float_format="%.6g")
-    shown = Table("image", "CNR", *(f"Q against {n}" for n in names))
+    shown = Table("image", "CNR", *(f"Q against {n}" for n in images))
     for row in table.itertuples(index=False):
         shown.add_row(str(row[0]), *(f"{value:.3f}" for value in row[1:]))
     out.print(shown)

@@ -5,7 +5,7 @@ two scans. Nothing here knows about fusion: two numbers of the phantom, the tumo
 density, are calibrated, and on the inputs only (`benchmarks/calibrate_phantom.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,13 +15,14 @@ import SimpleITK as sitk
 from pgmif_core.phantom.acquisition import (
     Motion,
     acquire,
+    acquire_ct,
     contour,
     empty_image,
     signal_map,
     true_displacement,
 )
 from pgmif_core.phantom.anatomy import label_grid, paint_head
-from pgmif_core.phantom.tissues import SEQUENCES
+from pgmif_core.phantom.tissues import SEQUENCES, tissue_attenuations, tissue_signals
 from pgmif_core.phantom.tumour import Tumour, grow_tumour
 
 
@@ -37,12 +38,13 @@ class PhantomSize:
 FULL_SIZE = PhantomSize()
 # SD of each quadrature channel relative to fully relaxed water: fat on T1w has an SNR of about 50
 NOISE_SD = 0.012
+CT_NOISE_HU = 12.0  # assumed: a soft-tissue kernel
 
 
 class Phantom(NamedTuple):
     """One patient: images with geometry, GTV on the T2w grid, the true displacement, what it is.
 
-    ceT1w, T1w after contrast agent, and its own displacement only if asked for.
+    ceT1w (T1w after contrast agent) and CT (in HU), each with its own displacement, if asked for.
     """
 
     T1w: sitk.Image
@@ -53,11 +55,13 @@ class Phantom(NamedTuple):
     motion: Motion
     ceT1w: sitk.Image | None = None
     ceT1w_displacement: sitk.Image | None = None
+    CT: sitk.Image | None = None
+    CT_displacement: sitk.Image | None = None
 
 
 def make_phantom(
     seed: int, size: PhantomSize = FULL_SIZE, tumour: Mapping[str, float] | None = None,
-    contrast_agent: bool = False,
+    further: Collection[str] = (),
 ) -> Phantom:
     """Make the patient with this seed; the same seed and size give the same voxels.
 
@@ -65,8 +69,9 @@ def make_phantom(
 
     T2w is the reference frame. T1w has a grid of its own (finer pixels, thicker slices, oblique by
     a few degrees) and sees the patient displaced: a T1w point p shows the anatomy of the T2w point
-    p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration). With
-    `contrast_agent` there is a ceT1w too, on the T1w grid; the patient has moved once more.
+    p + displacement(p). `tumour` replaces tissue numbers of the tumour (for calibration). `further`
+    names more images, "ceT1w" on the T1w grid and "CT" on one of its own; for each the patient has
+    moved once more.
     """
     rng = np.random.default_rng(seed)
     anatomy_rng, tumour_rng, motion_rng, *scan_rngs = rng.spawn(5)
@@ -90,16 +95,31 @@ def make_phantom(
     )
     displacement, motion = true_displacement(motion_rng, t1w_grid)
     plan = [("T1w", t1w_grid, displacement, scan_rngs[0]), ("T2w", t2w_grid, None, scan_rngs[1])]
-    later = None
-    if contrast_agent:
-        later_rng, scan_rng = rng.spawn(2)
-        later, _ = true_displacement(later_rng, t1w_grid)
-        plan.append(("ceT1w", t1w_grid, later, scan_rng))
+    spawned = iter(rng.spawn(4))
+    later = {name: (next(spawned), next(spawned)) for name in ("ceT1w", "CT")}
+    moves = {name: true_displacement(later[name][0], t1w_grid)[0] for name in further}
+    if "ceT1w" in further:
+        plan.append(("ceT1w", t1w_grid, moves["ceT1w"], later["ceT1w"][1]))
     scans = {}
     for name, image, moved, scan_rng in plan:
-        signal = signal_map(scan_rng, labels, SEQUENCES[name], tumour)
+        signal = signal_map(scan_rng, labels, tissue_signals(SEQUENCES[name], tumour))
         scans[name] = acquire(scan_rng, signal, grid, image, NOISE_SD, moved)
+    if "CT" in further:
+        ct_rng = later["CT"][1]
+        attenuation = signal_map(ct_rng, labels, tissue_attenuations(), textured=False)
+        ct_grid = _ct_grid(size, ct_rng)
+        scans["CT"] = acquire_ct(ct_rng, attenuation, grid, ct_grid, CT_NOISE_HU, moves["CT"])
     gtv = contour(labels, ("tumour", "necrosis"), grid, t2w_grid)
     return Phantom(
-        scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion, scans.get("ceT1w"), later
+        scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion,
+        scans.get("ceT1w"), moves.get("ceT1w"), scans.get("CT"), moves.get("CT"),
+    )
+
+
+def _ct_grid(size: PhantomSize, rng: np.random.Generator) -> sitk.Image:
+    """Axial, without tilt, finer pixels and thinner slices than T2w, the same field of view."""
+    pixel, thickness = 0.85 * size.pixel_mm, 0.8 * size.thickness_mm
+    return empty_image(
+        (round(230.4 / pixel), round(230.4 / pixel), round(size.slices / 0.8)),
+        (pixel, pixel, thickness), np.array([0.0, -3.0, 0.0]) + rng.uniform(-3, 3, 3),
     )

@@ -1,6 +1,5 @@
 """What the scanner adds: partial volume, coil bias, noise, its own grid, and patient motion."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pgmif_core.phantom.anatomy import STEP_MM, Grid, smooth_noise
-from pgmif_core.phantom.tissues import Sequence, tissue_labels, tissue_signals, tissue_table
+from pgmif_core.phantom.tissues import tissue_labels, tissue_table
 
 LATTICE_MM = 6.0  # spacing of the true displacement field
 MAX_SHIFT_MM, MAX_ROTATION_DEG = 5.0, 3.0
@@ -110,16 +109,17 @@ def displaced_points(image: sitk.Image, displacement: sitk.Image) -> NDArray:
 
 
 def signal_map(
-    rng: np.random.Generator, labels: NDArray[np.uint8], sequence: Sequence,
-    tumour: Mapping[str, float] | None = None,
+    rng: np.random.Generator, labels: NDArray[np.uint8], signals: NDArray, textured: bool = True
 ) -> NDArray[np.float32]:
-    """Noise-free signal of the label volume: water and intravoxel fat mixed, tissue texture."""
+    """Noise-free signal of the label volume: tissue and intravoxel fat mixed, tissue texture.
+
+    `signals`: of every tissue, indexed by label (`tissue_signals`, `tissue_attenuations`).
+    """
     table = tissue_table()
-    signals = tissue_signals(sequence, tumour)
     fat_signal = signals[tissue_labels()["fat"]]
     mean = table["fat_fraction"].to_numpy(np.float32)[labels]
     variation = table["fat_variation"].to_numpy(np.float32)[labels]
-    texture = table["texture"].to_numpy(np.float32)[labels]
+    texture = table["texture"].to_numpy(np.float32)[labels] * textured
     strands = smooth_noise(rng, labels.shape, 3.5 / STEP_MM)
     grain = smooth_noise(rng, labels.shape, 5 / STEP_MM)
     fat = np.clip(mean + variation * strands, 0, 1)
@@ -135,27 +135,47 @@ def coil_bias(rng: np.random.Generator, points: NDArray, strength: float = 0.12)
     return np.exp(strength * bias)
 
 
-def acquire(
-    rng: np.random.Generator, signal: NDArray, grid: Grid, image: sitk.Image, noise_sd: float,
-    displacement: sitk.Image | None = None,
-) -> sitk.Image:
-    """One scan: slice profile and in-plane blur, sampling, coil bias, Rician noise.
-
-    `noise_sd` is the SD of each quadrature channel, in units of fully relaxed water. With a
-    displacement, anatomy is seen where the patient had moved to.
-    """
+def _imaged(
+    signal: NDArray, grid: Grid, image: sitk.Image, displacement: sitk.Image | None
+) -> tuple[NDArray, NDArray]:
+    """The signal with slice profile and in-plane blur at an image's voxels, and those voxels' points."""
     spacing = image.GetSpacing()
     blurred = _slice_profile(signal, spacing[2])
     for axis, width in ((1, spacing[1]), (2, spacing[0])):
         blurred = ndimage.gaussian_filter1d(blurred, 0.4 * width / STEP_MM, axis=axis)
     points = voxel_points(image)
     anatomy = points if displacement is None else displaced_points(image, displacement)
-    clean = _sample(blurred, grid, anatomy) * coil_bias(rng, points)
-    real = clean + rng.normal(0, noise_sd, clean.shape)
-    measured = np.hypot(real, rng.normal(0, noise_sd, clean.shape))
-    scan = sitk.GetImageFromArray((1000 * measured).astype(np.float32))
+    return _sample(blurred, grid, anatomy), points
+
+
+def _as_scan(values: NDArray, image: sitk.Image) -> sitk.Image:
+    scan = sitk.GetImageFromArray(values.astype(np.float32))
     scan.CopyInformation(image)
     return scan
+
+
+def acquire(
+    rng: np.random.Generator, signal: NDArray, grid: Grid, image: sitk.Image, noise_sd: float,
+    displacement: sitk.Image | None = None,
+) -> sitk.Image:
+    """One MRI scan: slice profile and in-plane blur, sampling, coil bias, Rician noise.
+
+    `noise_sd` is the SD of each quadrature channel, in units of fully relaxed water. With a
+    displacement, anatomy is seen where the patient had moved to.
+    """
+    clean, points = _imaged(signal, grid, image, displacement)
+    clean = clean * coil_bias(rng, points)
+    real = clean + rng.normal(0, noise_sd, clean.shape)
+    return _as_scan(1000 * np.hypot(real, rng.normal(0, noise_sd, clean.shape)), image)
+
+
+def acquire_ct(
+    rng: np.random.Generator, attenuation: NDArray, grid: Grid, image: sitk.Image, noise_hu: float,
+    displacement: sitk.Image,
+) -> sitk.Image:
+    """One CT scan in HU, at least -1024 as scanners store it; `attenuation` relative to water."""
+    clean, _ = _imaged(attenuation, grid, image, displacement)
+    return _as_scan(np.maximum(1000 * (clean - 1) + rng.normal(0, noise_hu, clean.shape), -1024), image)
 
 
 def contour(labels: NDArray, tissues: tuple[str, ...], grid: Grid, image: sitk.Image) -> sitk.Image:

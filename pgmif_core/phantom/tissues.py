@@ -36,12 +36,12 @@ def tissue_table() -> pd.DataFrame:
 
     `fat_fraction ± fat_variation` is intravoxel fat (mean, SD of its smooth variation), `texture`
     the relative SD of the tissue's own signal; the last two are assumed for every tissue.
-    `agent_fraction` is the part of the tissue that contrast agent reaches (ve + plasma). Where no
-    measurement was found a source says "assumed", with what brackets it. The row number is the
-    tissue's label.
+    `agent_fraction` is the part of the tissue that contrast agent reaches (ve + plasma),
+    `hounsfield` its CT number without contrast medium and without its fat. Where no measurement was
+    found a source says "assumed", with what brackets it. The row number is the tissue's label.
     """
     numbers = dict.fromkeys(
-        ("t1_ms", "t2_ms", "proton_density", "texture", "agent_fraction"), float
+        ("t1_ms", "t2_ms", "proton_density", "texture", "agent_fraction", "hounsfield"), float
     )
     return pd.read_csv(Path(__file__).with_name("tissues.csv"), dtype=numbers)
 
@@ -89,3 +89,8 @@ def tissue_signals(
         table["proton_density"].to_numpy(), t1_ms, table["t2_ms"].to_numpy(), sequence
     )
     return signals.astype(np.float32)
+
+
+def tissue_attenuations() -> NDArray[np.float32]:
+    """X-ray attenuation of every tissue relative to water (1 + HU/1000), indexed by label."""
+    return (1 + tissue_table()["hounsfield"].to_numpy() / 1000).astype(np.float32)
