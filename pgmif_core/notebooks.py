@@ -79,8 +79,8 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
         papermill.execute_notebook(
             str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
             kernel_name="python3", progress_bar=False, cwd=str(root), log_output=False,
-            # the kernel's warning that loopback is not encrypted, once per notebook
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            # no warnings that loopback is not encrypted, no complaint about being shut down
+            extra_arguments=["--IPKernelApp.log_level=50"],
         )
     except PapermillExecutionError as error:
         given = yaml.safe_dump(values, default_flow_style=True, width=10**6).strip()

@@ -1,4 +1,6 @@
 import http.server
+import subprocess
+import sys
 import threading
 import zipfile
 from functools import cache
@@ -13,11 +15,13 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pgmif_core.cli import app
+from pgmif_core.cli.patients import Fusion
 from pgmif_core.cohort import read_gtv, read_manifest
 from pgmif_core.dicom import read_series
 from pgmif_core.download import DATASETS, DownloadError, check_room, download
 from pgmif_core.images import read_image, same_grid
 from pgmif_core.layouts import LayoutError, scan_folder
+from pgmif_core.methods import METHODS
 from pgmif_core.phantom import PhantomSize, make_phantom
 from pgmif_core.training import Trainer, TrainingSettings, write_weights
 
@@ -247,6 +251,16 @@ def test_different_patients_are_not_fused(tmp_path):
 @pytest.mark.parametrize("command", ["scan", "check", "download", "fuse", "evaluate"])
 def test_every_command_shows_an_example(command):
     assert f"pgmif {command}" in call(command, "--help").replace("\n", " ")
+
+
+def test_fuse_offers_every_method_that_fuses():
+    fusing = {n for n, m in METHODS.items() if m.kind in ("learned", "rule")}
+    assert set(Fusion) == fusing - {"pgmif_literal"}  # shown only where starts are compared
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, pgmif_core.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 class Server(http.server.BaseHTTPRequestHandler):

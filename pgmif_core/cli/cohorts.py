@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from pgmif_core.cli.terminal import err, exit_codes, out
-from pgmif_core.cohort import patient_problems, read_manifest, write_manifest
+from pgmif_core.cohort import all_problems, read_manifest, write_manifest
 from pgmif_core.download import DATASETS, download, remote_size
 from pgmif_core.layouts import LAYOUTS, common_modalities, manifest_table, scan_folder
 from pgmif_core.validation import FURTHER_MODALITIES
@@ -93,11 +93,12 @@ def check(
     """
     with exit_codes():
         cohort = read_manifest(manifest, allow_outside)
-    subjects = [s for s in cohort.table["subject"] if not cohort.value(s, "phantom_seed")]
-    problems = []
+    problems: list[str] = []
+    files = sum(not cohort.value(s, "phantom_seed") for s in cohort.table["subject"])
     with exit_codes():
-        for subject in track(subjects, "checking patients", console=err):
-            problems += patient_problems(cohort, subject)
+        found = all_problems(cohort)
+        for of_patient in track(found, "checking patients", files, console=err, disable=not files):
+            problems += of_patient
     for problem in problems:
         err.print(f"  - {problem}", style="red", markup=False, highlight=False)
     if problems:

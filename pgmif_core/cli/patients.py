@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import SimpleITK as sitk
 import typer
@@ -13,14 +13,14 @@ from pgmif_core.cli.terminal import err, exit_codes, out
 from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.dicom import write_series
 from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, write_image
-from pgmif_core.methods import METHODS, load_generator
 from pgmif_core.parameters import find_root
-from pgmif_core.single import Fused, fuse_images, measure
 from pgmif_core.validation import FURTHER_MODALITIES
 
-Fusion = StrEnum(
-    "Fusion", [n for n, m in METHODS.items() if m.kind in ("learned", "rule") and "literal" not in n]
-)
+# importing torch takes seconds; help, completion and refusals need not wait for it
+if TYPE_CHECKING:
+    from pgmif_core.single import Fused
+
+Fusion = StrEnum("Fusion", ["pgmif", "gmmci", "dlmwl", "average", "pwa", "moi"])
 
 
 def _default_weights(method: str) -> Path:
@@ -62,7 +62,7 @@ def _check_output(output: Path, force: bool) -> bool:
     return as_file
 
 
-def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: Fused) -> None:
+def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: "Fused") -> None:
     for name, image in images.items():
         moved = name in fused.registrations and fused.registrations[name].stage != "aligned"
         transform = fused.registrations[name].transform if moved else None
@@ -101,6 +101,9 @@ def fuse(
         unknown = sorted(set(further) - set(FURTHER_MODALITIES))
         if unknown:
             raise ValueError(f"--more: expected {', '.join(FURTHER_MODALITIES)}, found {unknown[0]}")
+        from pgmif_core.methods import METHODS, load_generator
+        from pgmif_core.single import fuse_images
+
         learned = METHODS[method.value].kind == "learned"
         generator = load_generator(weights or _default_weights(method.value)) if learned else None
         images = {n: read_image(p) for n, p in {"T1w": t1w, "T2w": t2w, **further}.items()}
@@ -156,6 +159,8 @@ def evaluate(
     Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source T1w.nii.gz --source T2w.nii.gz`
     """
     with exit_codes():
+        from pgmif_core.single import measure
+
         images = {n: read_image(p) for n, p in _sources(sources).items()}
         image = read_image(fused)
         table = measure(
