@@ -160,13 +160,19 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
 
 
 def notebook_seconds(run: Run) -> pd.DataFrame:
-    """Seconds of every executed notebook of a run, its start included: notebook, seconds."""
+    """Every executed notebook of a run: notebook, begun (seconds after the first), seconds it took.
+
+    Notebooks may run side by side: a run took the largest begun + seconds, not their sum.
+    """
     rows = []
     for path in sorted((run.root / "results" / run.name / "notebooks").glob("*.ipynb")):
-        duration = json.loads(path.read_text())["metadata"].get("papermill", {}).get("duration")
-        if duration:
-            rows.append({"notebook": path.stem, "seconds": round(duration, 1)})
-    return pd.DataFrame(rows, columns=["notebook", "seconds"])
+        notes = json.loads(path.read_text())["metadata"].get("papermill", {})
+        if notes.get("duration"):
+            begun = pd.Timestamp(notes["start_time"])
+            rows.append({"notebook": path.stem, "begun": begun, "seconds": round(notes["duration"], 1)})
+    table = pd.DataFrame(rows, columns=["notebook", "begun", "seconds"])
+    table["begun"] = [round((t - table["begun"].min()).total_seconds(), 1) for t in table["begun"]]
+    return table
 
 
 def gather_provenance(run: Run) -> dict[str, Any]:
