@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,10 @@ NOT_TUMOUR = r"(brain|head|skull|body|air|tissues?|aseg|wm|gm|csf|bias)"
 TIME_POINT = r"(?<=\d{4})-\d{3}$|[-_](baseline|follow_?-?up\w*|visit_?-?\d+|ses-?\w+|tp?\d+)$"
 NPC277 = (
     "Li et al. arXiv:2404.03253, doi:10.5281/zenodo.10900202", "CC-BY-4.0",
+)
+NAME_THEM = (
+    "Say how the files are named, once per sequence and for the contour: "
+    "--name 'T1w=*t1_tse*' --name 'T2w=*t2_tse*' --name 'gtv=*contour*'."
 )
 
 
@@ -166,6 +170,24 @@ def scan_bids(folder: Path) -> list[Found]:
     return patients
 
 
+def scan_named(folder: Path, patterns: Mapping[str, str]) -> list[Found]:
+    """One folder per patient; `patterns` gives for each column a glob inside it, like T1w: "*t1_tse*".
+
+    A column that several files fit is left out and noted: which one counts must be said.
+    """
+    patients = []
+    for place in _folders(folder):
+        fitting = {column: sorted(place.glob(pattern)) for column, pattern in patterns.items()}
+        notes = [
+            f"{', '.join(p.relative_to(folder).as_posix() for p in found)}: all fit {column}="
+            f"{patterns[column]}, none taken"
+            for column, found in fitting.items() if len(found) > 1
+        ]
+        files = {column: found[0] for column, found in fitting.items() if len(found) == 1}
+        patients.append(Found(place.name, files, notes))
+    return patients
+
+
 def detect_layout(folder: Path) -> str:
     """'bids', 'npc277' or 'brats' (any other folder per patient), by what lies in the folder."""
     if any(p.name.startswith("sub-") and any(p.rglob("anat")) for p in _folders(folder)):
@@ -174,19 +196,27 @@ def detect_layout(folder: Path) -> str:
     return "npc277" if any((p / "T2WI").is_dir() for p in _folders(root)) else "brats"
 
 
-def scan_folder(folder: Path, layout: str = "auto") -> tuple[str, list[Found]]:
-    """The layout and the patients of a folder, complete or not. Raises LayoutError if there are none."""
+def scan_folder(
+    folder: Path, layout: str = "auto", patterns: Mapping[str, str] | None = None
+) -> tuple[str, list[Found]]:
+    """The layout and the patients of a folder, complete or not; by `patterns` where there are any.
+
+    Raises LayoutError if there are none.
+    """
     if not folder.is_dir():
         raise LayoutError(f"{folder}: expected a folder of patients, found none. Check the path.")
-    layout = detect_layout(folder) if layout == "auto" else layout
-    found = {"npc277": scan_npc277, "brats": scan_brats, "bids": scan_bids}[layout](folder)
-    found = [patient for patient in found if patient.files]
-    if not found:
+    if patterns:
+        layout, found = "named", scan_named(folder, patterns)
+    else:
+        layout = detect_layout(folder) if layout == "auto" else layout
+        found = {"npc277": scan_npc277, "brats": scan_brats, "bids": scan_bids}[layout](folder)
+    if not any(patient.files for patient in found):
+        seen = [p.relative_to(folder).as_posix() for f in _folders(folder)[:1] for p in _visible(f)]
         raise LayoutError(
-            f"{folder}: expected patients in the layout {layout}, found none. One folder per patient, "
-            "with sequences and contour named like t1, t2, mask; or choose --layout."
+            f"{folder}: expected patients in the layout {layout}, found none "
+            f"(the first folder holds {', '.join(seen[:6]) or 'nothing'}). {NAME_THEM}"
         )
-    return layout, found
+    return layout, [patient for patient in found if patient.files]
 
 
 def common_modalities(patients: Sequence[Found]) -> tuple[str, ...]:
@@ -224,7 +254,7 @@ def manifest_table(
         raise LayoutError(
             f"{folder}: expected at least two patients with {', '.join(needed)} (one to train on, one "
             f"to test), found {len(complete)} of {len(patients)}. "
-            + "; ".join(f"{s}: {why}" for s, why in list(lacking.items())[:5])
+            + "; ".join(f"{s}: {why}" for s, why in list(lacking.items())[:5]) + f". {NAME_THEM}"
         )
     wanted = round(test * len(complete)) if test < 1 else int(test)
     count = min(max(1, wanted), len(complete) - 1)

@@ -117,6 +117,33 @@ def test_scan_brats_names(tmp_path):
         assert "notes.txt" in found[0].notes[0]
 
 
+def own_names(folder, patients=3):
+    for k in range(patients):
+        place = folder / f"pat{k + 1}"
+        place.mkdir(parents=True)
+        for name in ("ax_t1_tse", "ax_t2_tse", "contour_T"):
+            (place / f"{name}.nii.gz").write_bytes(b"")
+    return folder
+
+
+def test_scan_names_of_ones_own(tmp_path):
+    folder = own_names(tmp_path / "own")
+    said = call("scan", folder, code=2)
+    assert "the first folder holds pat1/ax_t1_tse.nii.gz" in said
+    assert "--name 'T1w=*t1_tse*'" in said
+    names = ("--name", "T1w=*t1_tse*", "--name", "T2w=*t2_tse*", "--name", "gtv=contour*")
+    (folder / "pat3" / "old_t1_tse.nii.gz").write_bytes(b"")
+    said = call("scan", folder, *names)
+    assert "pat3/ax_t1_tse.nii.gz, pat3/old_t1_tse.nii.gz: all fit T1w=*t1_tse*, none taken" in said
+    table = pd.read_csv(folder / "data_manifest.csv")
+    assert table["subject"].tolist() == ["sub-pat1", "sub-pat2"]
+    assert table["T1w"].tolist() == ["pat1/ax_t1_tse.nii.gz", "pat2/ax_t1_tse.nii.gz"]
+    assert "no T1w" in call("scan", folder, "--force", *names[2:], code=2)
+    assert "found 't1w'" in call("scan", folder, "--force", "--name", "t1w=*", code=2)
+    assert "expected NAME=VALUE" in call("scan", folder, "--force", "--name", "T1w", code=2)
+    assert "given twice" in call("scan", folder, "--force", *names, *names[:2], code=2)
+
+
 def test_scan_real_patients(real_mri, tmp_path):
     output = call("scan", real_mri, "-o", tmp_path / "m.csv", "--test", "3", "--rename")
     assert "3 training and 3 test patients, T1w, T2w" in output

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, track
 from rich.table import Table
 
-from pgmif_core.cli.terminal import err, exit_codes, out
+from pgmif_core.cli.terminal import err, exit_codes, name_values, out
 from pgmif_core.cohort import all_problems, read_manifest, write_manifest
 from pgmif_core.download import DATASETS, download, remote_size
 from pgmif_core.layouts import LAYOUTS, common_modalities, manifest_table, scan_folder
@@ -21,6 +21,8 @@ SHOWN = 20
 def scan(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the patients.")],
     layout: Annotated[Layout, typer.Option(help="How the folder is organised.")] = Layout.auto,
+    names: Annotated[list[str] | None, typer.Option(
+        "--name", help="Where no layout fits: COLUMN=GLOB inside a patient's folder.")] = None,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", help="Manifest to write; FOLDER/data_manifest.csv if not given.")] = None,
     modalities: Annotated[str, typer.Option(
@@ -41,12 +43,14 @@ def scan(
     * `pgmif scan data --layout npc277`
 
     * `pgmif scan bids/ --modalities T1w,T2w --test 10 -o bids/data_manifest.csv`
+
+    * `pgmif scan study --name 'T1w=*t1_tse*' --name 'T2w=*t2_tse*' --name 'gtv=*contour*'`
     """
     with exit_codes():
         target = output or folder / "data_manifest.csv"
         if target.exists() and not force:
             raise ValueError(f"{target}: expected no manifest yet, found one; --force replaces it.")
-        known, patients = scan_folder(folder, layout.value)
+        known, patients = scan_folder(folder, layout.value, _patterns(names or []))
         wanted = tuple(m.strip() for m in modalities.split(",") if m.strip())
         unknown = sorted(set(wanted) - {"T1w", "T2w", *FURTHER_MODALITIES})
         if unknown or (wanted and not {"T1w", "T2w"} <= set(wanted)):
@@ -80,6 +84,15 @@ def scan(
     outside = any(str(v).startswith("..") for c in (*taken, "gtv") for v in table[c])
     option = " --allow-outside  (the patients lie outside the manifest's folder)" if outside else ""
     out.print(f"next: pgmif check {target}{option}", markup=False, highlight=False)
+
+
+def _patterns(pairs: list[str]) -> dict[str, str]:
+    patterns = name_values(pairs, "--name")
+    columns = ("T1w", "T2w", "gtv", *FURTHER_MODALITIES)
+    unknown = sorted(set(patterns) - set(columns))
+    if unknown:
+        raise ValueError(f"--name: expected one of {', '.join(columns)}, found {unknown[0]!r}")
+    return patterns
 
 
 def check(

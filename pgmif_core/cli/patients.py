@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pgmif_core.cli.terminal import err, exit_codes, out
+from pgmif_core.cli.terminal import err, exit_codes, name_values, out
 from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.dicom import write_series
 from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, write_image
@@ -36,17 +36,6 @@ def _default_weights(method: str) -> Path:
             "or train them: make reproduce."
         )
     return path
-
-
-def _named(pairs: list[str], option: str) -> dict[str, Path]:
-    """NAME=PATH options as a dictionary."""
-    named = {}
-    for pair in pairs:
-        name, separator, path = pair.partition("=")
-        if not separator or not path:
-            raise ValueError(f"{option} {pair}: expected NAME=PATH, like ceT1w=patient/ce.nii.gz")
-        named[name] = Path(path)
-    return named
 
 
 def _check_output(output: Path, force: bool) -> bool:
@@ -97,7 +86,7 @@ def fuse(
     """
     with exit_codes():
         as_file = _check_output(output, force)
-        further = _named(more or [], "--more")
+        further = {n: Path(p) for n, p in name_values(more or [], "--more").items()}
         unknown = sorted(set(further) - set(FURTHER_MODALITIES))
         if unknown:
             raise ValueError(f"--more: expected {', '.join(FURTHER_MODALITIES)}, found {unknown[0]}")
@@ -133,12 +122,13 @@ def fuse(
 
 def _sources(given: list[str]) -> dict[str, Path]:
     """PATH or NAME=PATH options by name; a path alone is named after its file."""
-    pairs = [(text, Path(text)) for text in given]
-    named = [
-        (path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name, path)
-        if "=" not in text or path.exists() else next(iter(_named([text], "--source").items()))
-        for text, path in pairs
-    ]
+    named = []
+    for text in given:
+        path, name = Path(text), ""
+        if "=" in text and not path.exists():
+            (name, text), = name_values([text], "--source").items()
+            path = Path(text)
+        named.append((name or path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name, path))
     if len({name for name, _ in named}) < len(named):
         named = [(f"{k + 1}:{name}", path) for k, (name, path) in enumerate(named)]
     return dict(named)

@@ -18,6 +18,19 @@ out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
 
+def name_values(pairs: list[str], option: str) -> dict[str, str]:
+    """NAME=VALUE options as a dictionary; ValueError where one is none or comes twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name or not value:
+            raise ValueError(f"{option} {pair}: expected NAME=VALUE, found no such pair.")
+        if name in found:
+            raise ValueError(f"{option} {pair}: {name} is given twice.")
+        found[name] = value
+    return found
+
+
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Refused input ends with 2, a failure on the way with 1; both with one message, no traceback."""
