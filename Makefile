@@ -26,7 +26,7 @@ setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif
 
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
-	    $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS)
+	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 test: $(READY)  ## the fast tests, under three minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)

@@ -12,6 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 from joblib import Parallel, delayed
 
+from pgmif_core.contours import misplaced
 from pgmif_core.dicom import ContourError, is_rtstruct, rasterise
 from pgmif_core.files import replacing
 from pgmif_core.images import ImageError, overlap_fraction, read_image, resample
@@ -38,6 +39,7 @@ class Cohort:
     path: Path
     table: pd.DataFrame
     modalities: tuple[str, ...]
+    title: str = ""  # of a run's own manifest: the label of the cohort that it was made from
 
     @property
     def is_phantom(self) -> bool:
@@ -61,6 +63,8 @@ class Cohort:
     @property
     def label(self) -> str:
         """What figures and tables call this cohort."""
+        if self.title:
+            return self.title
         label = "synthetic phantom cohort" if self.is_phantom else f"cohort {self.name}"
         return label if len(self.modalities) == 2 else f"{label} ({', '.join(self.modalities)})"
 
@@ -124,6 +128,9 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
     except (ValueError, csv.Error) as error:
         raise ManifestError([f"{path}: expected a CSV table, found: {error}"]) from error
     header, *rows = lines or [[]]
+    if len(header) == 1 and ";" in header[0]:
+        raise ManifestError([f"{path}: expected entries separated by commas, found semicolons; save "
+                             "it as comma-separated CSV."])
     for row in rows:  # spreadsheets leave commas at the end
         while len(row) > len(header) and not row[-1]:
             row.pop()
@@ -207,11 +214,8 @@ def _mask_problems(
                 f"{where}, column gtv: expected a tumour contour, found an empty mask. Remove the "
                 "patient or supply the contour."
             )
-        elif space in images and not _inside(gtv, images[space]):
-            problems.append(
-                f"{where}, column gtv: the tumour lies outside the {space} volume; check gtv_space "
-                f"(now {space}) and the mask's geometry."
-            )
+        elif space in images and (reason := misplaced(gtv, images[space], space)):
+            problems.append(f"{where}, column gtv: {reason} (now {space}).")
     return problems
 
 

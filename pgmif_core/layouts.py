@@ -226,23 +226,22 @@ def common_modalities(patients: Sequence[Found]) -> tuple[str, ...]:
     return ("T1w", "T2w", *further)
 
 
-def _origin(folder: Path, layout: str) -> tuple[str, str]:
-    if layout == "npc277":
-        return NPC277
+def _origin(folder: Path) -> tuple[str, str]:
     description = folder / "dataset_description.json"
     known = json.loads(description.read_text()) if description.is_file() else {}
     return str(known.get("Name") or folder.resolve().name), str(known.get("License") or "not stated")
 
 
 def manifest_table(
-    folder: Path, layout: str, patients: Sequence[Found], modalities: Sequence[str], output: Path,
-    test: float = 0.125, seed: int = 0, rename: bool = False,
+    folder: Path, patients: Sequence[Found], modalities: Sequence[str], output: Path,
+    test: float = 0.125, seed: int = 0, rename: bool = False, origin: tuple[str, str] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The manifest of the complete patients, and the others with what they lack.
 
     `test` below 1 is the fraction of test patients, at least one (default: the paper's 10 of 80),
     from 1 on their number; drawn by `seed` among all patients. `rename` numbers the subjects instead
     of taking folder names, which in a hospital may be names of people. Paths are relative to `output`.
+    `origin`: source and license, those of a BIDS description or the folder's name if not given.
     """
     needed = (*modalities, "gtv")
     lacking = {
@@ -259,7 +258,7 @@ def manifest_table(
     wanted = round(test * len(complete)) if test < 1 else int(test)
     count = min(max(1, wanted), len(complete) - 1)
     chosen = set(np.random.default_rng(seed).permutation(len(complete))[:count].tolist())
-    source, licence = _origin(folder, layout)
+    source, licence = origin or _origin(folder)
     here = Path(os.path.abspath(output)).parent
     rows = []
     for k, patient in enumerate(complete):

@@ -81,7 +81,10 @@ def load_generator(path: str | Path) -> Generator:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: expected trained weights, found no file. Run 02_training first.")
+        raise ValueError(
+            f"{path}: expected trained weights (.safetensors), found no file. `make reproduce` leaves "
+            "them in results/<run>/02_training/<method>/weights.safetensors."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -94,7 +97,9 @@ def load_generator(path: str | Path) -> Generator:
             f"metadata {sorted(metadata)}"
         )
     generator = Generator(**json.loads(metadata["generator"]))
-    generator.sequences = tuple(json.loads(metadata.get("training", "{}")).get("sequences", ()))
+    training = json.loads(metadata.get("training", "{}"))
+    generator.method = training.get("method", "")
+    generator.sequences = tuple(training.get("sequences", ()))
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:

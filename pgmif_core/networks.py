@@ -70,7 +70,8 @@ class Generator(nn.Module):
         if modalities < 2:
             raise ValueError(f"fusion needs at least two modalities, found {modalities}")
         self.settings = {"modalities": modalities, "channels": channels, "start": start}
-        self.sequences: tuple[str, ...] = ()  # names of what it was trained on, where known
+        self.method = ""  # what it was trained as, and on which sequences, where known
+        self.sequences: tuple[str, ...] = ()
         self.encoders = nn.ModuleList(Encoder(channels) for _ in range(modalities))
         self.decoder = Decoder(modalities, channels)
         if start == "mean":

@@ -74,7 +74,7 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     root = find_root()
     start = time.perf_counter()
-    print(f"{name}: running", flush=True)
+    print(f"{output.stem}: running", flush=True)
     try:
         papermill.execute_notebook(
             str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
@@ -94,7 +94,7 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
             file=sys.stderr, flush=True,
         )
         return 1
-    print(f"{name}: done in {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"{output.stem}: done in {time.perf_counter() - start:.0f} s", flush=True)
     return 0
 
 

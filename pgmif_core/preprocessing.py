@@ -10,6 +10,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.cohort import Cohort, read_gtv
+from pgmif_core.contours import fraction_inside
 from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.images import read_displacement, read_image, resample, volume_files, write_image
 from pgmif_core.parameters import Parameters
@@ -47,7 +48,7 @@ def preprocess_patient(
     settings["gtv_space"] = cohort.value(subject, "gtv_space", "T2w")
     settings["gtv_roi"] = cohort.value(subject, "gtv_roi")
     settings["code"] = code_fingerprint(
-        "preprocessing", "registration", "regions", "slices", "images", "dicom", "cohort"
+        "preprocessing", "registration", "regions", "slices", "images", "dicom", "cohort", "contours"
     )
     known = patient_details(store, subject)
     if known and known.get("settings") == settings:
@@ -55,7 +56,7 @@ def preprocess_patient(
     start = time.perf_counter()
     grid = slice_grid(read_image(cohort.file(subject, "T2w")), parameters.slice_size)
     sources, transforms, row = _aligned_sources(cohort, parameters, registered, subject, grid)
-    drawn = _gtv_on_grid(cohort, subject, grid, transforms)
+    drawn, cut = _gtv_on_grid(cohort, subject, grid, transforms)
     # where a source has no image, its zeros would count as an edge-free, noise-free scan
     covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
     gtv = drawn & covered
@@ -71,6 +72,7 @@ def preprocess_patient(
         "slices": len(sources),
         "gtv_slices": int(gtv.any(axis=(1, 2)).sum()),
         "gtv_slices_not_imaged": int((drawn & ~covered).any(axis=(1, 2)).sum()),
+        "gtv_cut_percent": round(100 * cut, 1),
         "gtv_ml": round(float(gtv.sum() * np.prod(spacing) / 1000), 2),
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
         "seconds": round(time.perf_counter() - start, 2),
@@ -110,7 +112,7 @@ def _save_qc_page(
 ) -> None:
     k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
     sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
-    page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms)
+    page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms, patient.gtv[k])
     folder.mkdir(parents=True, exist_ok=True)
     page.savefig(folder / f"{patient.subject}.png")
 
@@ -166,10 +168,11 @@ def _reference(
 
 def _gtv_on_grid(
     cohort: Cohort, subject: str, grid: sitk.Image, transforms: dict[str, sitk.Transform | None]
-) -> np.ndarray:
-    """The GTV on the slice grid, warped along where it was drawn on another sequence."""
+) -> tuple[np.ndarray, float]:
+    """The GTV on the slice grid, warped along where it was drawn on another sequence; the part cut."""
     space = cohort.value(subject, "gtv_space", "T2w")
-    placed = resample(read_gtv(cohort, subject), grid, transforms[space], nearest=True)
+    drawn = read_gtv(cohort, subject)
+    placed = resample(drawn, grid, transforms[space], nearest=True)
     gtv = sitk.GetArrayFromImage(placed) > 0
     if not gtv.any():
         raise ValueError(
@@ -177,7 +180,7 @@ def _gtv_on_grid(
             f"{grid.GetSize()[0]}×{grid.GetSize()[1]} slices of T2w; the contour is smaller than a "
             "pixel or lies outside. Check gtv_space, or raise slice_size."
         )
-    return gtv
+    return gtv, 1 - fraction_inside(drawn, grid) if space == "T2w" else 0.0
 
 
 def registration_panels(

@@ -17,6 +17,7 @@ from pgmif_core.registration import displacement_lengths
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
 BENT_MM = 4.0
+CUT_PERCENT = 5.0
 ERROR_MM = 2.0  # of a phantom, whose true displacement is known
 
 
@@ -34,11 +35,12 @@ def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
 
 def qc_page(
     subject: str, label: str, sources: Mapping[str, NDArray], grid: sitk.Image, plane: int,
-    transforms: Mapping[str, sitk.Transform | None],
+    transforms: Mapping[str, sitk.Transform | None], tumour: NDArray[np.bool_],
 ) -> Figure:
     """Checkerboard with T2w, edges of T2w laid over, and displacement, per registered sequence.
 
-    `sources[modality]` is the registered slice (h, w) in [0, 1] at index `plane` of the grid.
+    `sources[modality]` is the registered slice (h, w) in [0, 1] at index `plane` of the grid,
+    `tumour` (h, w) the contour there: it is drawn, because only an eye sees it in the wrong place.
     """
     moved = [m for m in sources if m != "T2w"]
     figure = Figure(figsize=(7.2, 2.6 * len(moved)), layout="constrained", dpi=110)
@@ -47,10 +49,12 @@ def qc_page(
     for row, modality in zip(axes, moved, strict=True):
         image, t2w = np.asarray(sources[modality]), np.asarray(sources["T2w"])
         row[0].imshow(checkerboard(t2w, image), cmap="gray", vmin=0, vmax=1)
-        row[0].set_title(f"{modality} / T2w")
+        row[0].set_title(f"{modality} / T2w, GTV")
         row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
         row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap="autumn", alpha=0.8)
         row[1].set_title(f"{modality}, edges of T2w")
+        if tumour.any():
+            row[0].contour(tumour, [0.5], colors="#56B4E9", linewidths=1)
         transform = transforms.get(modality)
         lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
         shown = row[2].imshow(lengths, cmap="viridis", vmin=0, vmax=max(1.0, float(lengths.max())))
@@ -85,6 +89,8 @@ def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
                 flags.append(f"{modality} {text} ({row[prefix + name]:.1f} mm)")
     if row.get("gtv_slices_not_imaged"):
         flags.append(f"{row['gtv_slices_not_imaged']} tumour slices not imaged by all sequences")
+    if row.get("gtv_cut_percent", 0) > CUT_PERCENT:
+        flags.append(f"{row['gtv_cut_percent']:.0f} % of the tumour outside the T2w slices")
     if not row.get("reference_slices", 1):
         flags.append("no reference region")
     return "; ".join(flags)

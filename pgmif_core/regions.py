@@ -77,6 +77,7 @@ def reference_region(
     if not reference.any():
         raise ValueError(
             f"no {window_mm:g} mm window inside the head lies {nearest_mm:g}-{farthest_mm:g} mm from "
-            "the tumour in any slice; use a smaller window or a larger distance"
+            "the tumour in any slice. Is the contour in the right place? If so, use a smaller window "
+            "or a larger distance (reference_window_mm, reference_farthest_mm)"
         )
     return reference

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Run:
         path = self.folder("00_cohort") / "manifest.csv"
         if not path.exists():
             raise FileNotFoundError(f"{path} is not there yet; run 00_cohort first")
-        return read_manifest(path, allow_outside=True)
+        return replace(read_manifest(path, allow_outside=True), title=self.label)
 
     def patient(self, subject: str) -> PatientSlices:
         """A patient's slices from the store."""
@@ -79,7 +79,8 @@ def open_run(parameters: Parameters) -> Run:
     """The run that these parameters name; the manifest is read, nothing is written."""
     root = find_root()
     cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
-    return Run(root, run_name(cohort, parameters), parameters, cohort.label)
+    hardly = ", smoke profile: hardly trained" if parameters.profile == "smoke" else ""
+    return Run(root, run_name(cohort, parameters), parameters, cohort.label + hardly)
 
 
 def source_cohort(run: Run) -> Cohort:

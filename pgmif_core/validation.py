@@ -33,8 +33,9 @@ def column_problems(path: Path, columns: list[str]) -> list[str]:
     for column in dict.fromkeys(columns):
         if column in known:
             continue
-        guess = difflib.get_close_matches(column, [*missing, *known], 1, cutoff=0.6)
-        hint = f"did you mean {guess[0]!r}?" if guess else f"known columns: {', '.join(known)}."
+        lower = {name.lower(): name for name in (*known, *missing)}
+        guess = difflib.get_close_matches(column.lower(), lower, 1, cutoff=0.6)
+        hint = f"did you mean {lower[guess[0]]!r}?" if guess else f"known columns: {', '.join(known)}."
         problems.append(f"{path}, header: unknown column {column!r}; {hint}")
     problems += [
         f"{path}, header: column {c!r} is missing; expected {', '.join(REQUIRED)}. Add it."

@@ -105,6 +105,20 @@ def write_rtstruct(path: Path, structures: dict[str, list[np.ndarray]], frame: s
     return path
 
 
+def into_air(mask: sitk.Image) -> sitk.Image:
+    """The same contour, moved to a corner of its own volume: in view, beside the head."""
+    voxels = np.argwhere(sitk.GetArrayViewFromImage(mask))[:, ::-1]
+    size = np.array(mask.GetSize())
+    corner = np.array([0.14 * size[0], 0.12 * size[1], voxels[:, 2].mean()])
+    here, there = (
+        np.array(mask.TransformContinuousIndexToPhysicalPoint(i.tolist()))
+        for i in (voxels.mean(axis=0), corner)
+    )
+    copy = sitk.Image(mask)
+    copy.SetOrigin((np.array(mask.GetOrigin()) + there - here).tolist())
+    return copy
+
+
 def mask_contours(mask: sitk.Image) -> list[np.ndarray]:
     """Contours of a mask as a planning system draws them: one loop per slice and component, in mm."""
     from skimage.measure import find_contours

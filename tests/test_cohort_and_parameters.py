@@ -337,6 +337,16 @@ def test_the_third_sequence_of_the_phantoms(root, tmp_path):
         read_manifest(tmp_path / "m.csv")
 
 
+def test_semicolons_and_capitals_are_named(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("subject;split;T1w\na;train;x\n")
+    with pytest.raises(ManifestError, match="found semicolons"):
+        read_manifest(path)
+    path.write_text("subject,split,T1w,T2w,GTV,source,license\na,train,x,y,z,s,l\n")
+    with pytest.raises(ManifestError, match="did you mean 'gtv'"):
+        read_manifest(path)
+
+
 def test_a_ct_must_be_in_hounsfield_units(tmp_path):
     phantom = make_phantom(20240071, PhantomSize(8, 7.0, 2.4), further=("CT",))
     images = {"T1w": phantom.T1w, "T2w": phantom.T2w, "CT": phantom.CT, "gtv": phantom.gtv}

@@ -10,7 +10,15 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicoms import PLANTED, bids_tree, frame_of, mask_contours, npc277_tree, write_rtstruct
+from dicoms import (
+    PLANTED,
+    bids_tree,
+    frame_of,
+    into_air,
+    mask_contours,
+    npc277_tree,
+    write_rtstruct,
+)
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -245,6 +253,36 @@ def test_fuse_writes_dicom_that_overlays_on_t2w(npc277, weights, tmp_path):
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert not any(str(value).encode() in written for value in PLANTED.values())
     assert not any(str(value) in output for value in PLANTED.values())
+
+
+def test_fuse_knows_what_the_weights_are(tmp_path):
+    phantom = tiny(0)
+    for name in ("T1w", "T2w", "gtv"):
+        sitk.WriteImage(getattr(phantom, name), str(tmp_path / f"{name}.nrrd"))
+    settings = TrainingSettings(method="gmmci", channels=4, sequences=("T1w", "T2w"))
+    weights = write_weights(Trainer(settings).result, settings, tmp_path / "weights.safetensors")
+    images = ("--t1w", tmp_path / "T1w.nrrd", "--t2w", tmp_path / "T2w.nrrd", "--weights", weights)
+    assert "GMMCI on the T2w grid" in call("fuse", *images, "-o", tmp_path / "f.nii.gz")
+    said = call("fuse", *images, "-o", tmp_path / "g.nii.gz", "--method", "pgmif", code=2)
+    assert "expected its weights, found those of gmmci" in said
+    assert "is a rule" in call("fuse", *images, "-o", tmp_path / "g.nii.gz", "--method", "pwa", code=2)
+    other = ("evaluate", tmp_path / "f.nii.gz", "--source", tmp_path / "T1w.nrrd", "--gtv")
+    assert "T1w is not on the grid of the fused image" in call(*other, tmp_path / "gtv.nrrd")
+    sitk.WriteImage(into_air(phantom.gtv), str(tmp_path / "away.nrrd"))
+    assert "in the air around the head" in call(*other, tmp_path / "away.nrrd", code=2)
+
+
+def test_sequences_of_two_sessions_are_named(npc277, tmp_path):
+    base = npc277 / "data" / "MRI-Segments"
+    said = call("fuse", "--t1w", base / "001" / "T1WI", "--t2w", base / "002" / "T2WI", "--method",
+                "average", "-o", tmp_path / "f.nii.gz")
+    assert "different frames of reference" in said
+
+
+def test_only_who_asks_for_the_public_cohort_gets_its_citation(npc277, tmp_path):
+    call("scan", npc277, "-o", tmp_path / "m.csv")
+    table = pd.read_csv(tmp_path / "m.csv", dtype=str)
+    assert set(table["license"]) == {"not stated"}
 
 
 def test_fuse_by_rule_and_evaluate(tmp_path):

@@ -11,10 +11,10 @@ import pytest
 
 LAYERS = [
     "files", "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
-    "phantom", "dicom", "images", "validation", "cohort", "registration", "slices", "methods",
-    "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "figures",
-    "panels", "architecture", "claims", "steps", "learning", "fused", "fusion", "notebooks", "pipeline",
-    "layouts", "download", "single", "cli",
+    "phantom", "dicom", "images", "contours", "validation", "cohort", "registration", "slices",
+    "methods", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
+    "figures", "panels", "architecture", "claims", "steps", "learning", "fused", "fusion", "notebooks",
+    "pipeline", "layouts", "download", "single", "cli",
 ]
 
 
@@ -129,6 +129,12 @@ def test_docstrings_of_public_functions(root):
                 if node.name == "main":
                     continue
                 assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_paths_with_spaces_reach_the_pipeline(root):
+    done = subprocess.run(["make", "-n", "reproduce", "MANIFEST=my study/data_manifest.csv"], cwd=root,
+                          capture_output=True, text=True, check=True)
+    assert '--manifest "my study/data_manifest.csv"' in done.stdout
 
 
 def test_readme_numbers_are_those_of_the_committed_tables(root):

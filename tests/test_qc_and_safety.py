@@ -102,9 +102,10 @@ def test_a_page_per_patient_and_a_sortable_table(deformed, tmp_path):
     plane = np.random.default_rng(0).random((48, 40))
     grid = sitk.Image([40, 48, 3], sitk.sitkFloat32)
     page = qc_page("sub-1", "a cohort", {"T1w": plane, "T2w": plane, "CT": plane}, grid, 1,
-                   {"T1w": None, "T2w": None, "CT": sitk.TranslationTransform(3, (0.0, 3.0, 4.0))})
+                   {"T1w": None, "T2w": None, "CT": sitk.TranslationTransform(3, (0.0, 3.0, 4.0))},
+                   plane > 0.95)
     titles = [ax.get_title() for ax in page.axes if ax.get_title()]
-    assert titles[3:] == ["CT / T2w", "CT, edges of T2w", "displacement (mm)"]
+    assert titles[3:] == ["CT / T2w, GTV", "CT, edges of T2w", "displacement (mm)"]
     assert page.axes[5].images[0].get_array().max() == pytest.approx(5)
     page.savefig(tmp_path / "sub-1.png")
     table = pd.DataFrame({"subject": ["sub-1", "sub-2"], "rigid_mm": [1.5, np.nan],

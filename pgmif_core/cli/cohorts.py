@@ -1,5 +1,6 @@
 """`pgmif scan`, `check` and `download`: a cohort before the pipeline sees it."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from rich.table import Table
 from pgmif_core.cli.terminal import err, exit_codes, name_values, out
 from pgmif_core.cohort import all_problems, read_manifest, write_manifest
 from pgmif_core.download import DATASETS, download, remote_size
-from pgmif_core.layouts import LAYOUTS, common_modalities, manifest_table, scan_folder
+from pgmif_core.layouts import LAYOUTS, NPC277, common_modalities, manifest_table, scan_folder
 from pgmif_core.validation import FURTHER_MODALITIES
 
 Layout = StrEnum("Layout", ["auto", *LAYOUTS])
@@ -59,7 +60,11 @@ def scan(
                 f"{', '.join(FURTHER_MODALITIES)}, found {', '.join(unknown) or 'no T1w and T2w'}."
             )
         taken = wanted or common_modalities(patients)
-        table, lacking = manifest_table(folder, known, patients, taken, target, test, seed, rename)
+        table, lacking = manifest_table(
+            folder, patients, taken, target, test, seed, rename,
+            # a clinic may name its folders alike: only who asks for that cohort gets its citation
+            NPC277 if layout is Layout.npc277 else None,
+        )
         write_manifest(table, target)
     counts = table["split"].value_counts()
     shown = Table(title=f"{folder}, layout {known}", title_justify="left")
@@ -83,7 +88,7 @@ def scan(
               f"{', '.join(taken)}, seed {seed}", markup=False, highlight=False)
     outside = any(str(v).startswith("..") for c in (*taken, "gtv") for v in table[c])
     option = " --allow-outside  (the patients lie outside the manifest's folder)" if outside else ""
-    out.print(f"next: pgmif check {target}{option}", markup=False, highlight=False)
+    out.print(f"next: pgmif check {shlex.quote(str(target))}{option}", markup=False, highlight=False)
 
 
 def _patterns(pairs: list[str]) -> dict[str, str]:
@@ -119,7 +124,9 @@ def check(
         raise typer.Exit(2)
     out.print(f"{manifest}: {len(cohort.table)} patients, {', '.join(cohort.modalities)}: no problem "
               "found", markup=False, highlight=False)
-    out.print(f"next: make reproduce MANIFEST={manifest} PROFILE=smoke", markup=False, highlight=False)
+    option = " ARGS=--allow-outside" if allow_outside else ""
+    out.print(f"next: make reproduce MANIFEST={shlex.quote(str(manifest))} PROFILE=smoke{option}",
+              markup=False, highlight=False)
 
 
 def download_cohort(

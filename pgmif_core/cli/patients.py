@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import SimpleITK as sitk
 import typer
@@ -11,8 +11,9 @@ from rich.table import Table
 
 from pgmif_core.cli.terminal import err, exit_codes, name_values, out
 from pgmif_core.cohort import ANY_GTV, read_mask
-from pgmif_core.dicom import write_series
-from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, write_image
+from pgmif_core.contours import misplaced
+from pgmif_core.dicom import FRAME_OF_REFERENCE, write_series
+from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, same_grid, write_image
 from pgmif_core.parameters import find_root
 from pgmif_core.validation import FURTHER_MODALITIES
 
@@ -38,6 +39,22 @@ def _default_weights(method: str) -> Path:
     return path
 
 
+def _method_and_weights(method: Fusion | None, weights: Path | None) -> tuple[str, Any]:
+    """The method's name and, of a learned one, its generator; ValueError where they do not fit."""
+    from pgmif_core.methods import METHODS, load_generator
+
+    if method and METHODS[method.value].kind != "learned":
+        if weights:
+            raise ValueError(f"--weights: {method.value} is a rule and has none; leave them out.")
+        return method.value, None
+    wanted = method.value if method else ""
+    generator = load_generator(weights or _default_weights(wanted or "pgmif"))
+    trained_as = generator.method or wanted or "pgmif"
+    if wanted and trained_as != wanted:
+        raise ValueError(f"--method {wanted}: expected its weights, found those of {trained_as}.")
+    return trained_as, generator
+
+
 def _check_output(output: Path, force: bool) -> bool:
     """Whether the output is a file rather than a folder of DICOM; refused before any work."""
     as_file = output.name.endswith(WRITTEN_SUFFIXES)
@@ -45,7 +62,7 @@ def _check_output(output: Path, force: bool) -> bool:
         raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
     if not as_file and (output.is_file() or (output.is_dir() and any(output.iterdir()))):
         raise ValueError(
-            f"{output}: expected an empty or absent folder for DICOM, found files. Name another, or "
+            f"{output}: expected an empty or absent folder, found files. Name another, or "
             f"a file ending in {', '.join(WRITTEN_SUFFIXES)}."
         )
     return as_file
@@ -58,6 +75,14 @@ def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: "Fused"
         write_image(resample(image, images["T2w"], transform), folder / f"{name}.nii.gz")
 
 
+def _say_foreign_frames(images: dict[str, sitk.Image]) -> None:
+    frames = {n: i.GetMetaData(FRAME_OF_REFERENCE) for n, i in images.items()
+              if i.HasMetaDataKey(FRAME_OF_REFERENCE)}
+    if len(set(frames.values())) > 1:
+        err.print(f"CHECK: {', '.join(frames)} have different frames of reference: scanned in different "
+                  "sessions, or different patients?", style="yellow")
+
+
 def fuse(
     t1w: Annotated[Path, typer.Option("--t1w", help="T1w: NIfTI, NRRD, or a folder of DICOM files.")],
     t2w: Annotated[Path, typer.Option("--t2w", help="T2w; its grid is that of the result.")],
@@ -65,9 +90,11 @@ def fuse(
         "--output", "-o", help="A file (.nii.gz, .nrrd), or a folder that DICOM files are put in.")],
     more: Annotated[list[str] | None, typer.Option(
         "--more", help="A further sequence as NAME=PATH, like ceT1w=ce/.")] = None,
-    method: Annotated[Fusion, typer.Option(help="Fusion method.")] = Fusion.pgmif,
+    method: Annotated[Fusion | None, typer.Option(
+        help="Fusion method; that of the weights, or pgmif, if not given.")] = None,
     weights: Annotated[Path | None, typer.Option(
-        help="Trained weights; those of the phantom run if not given.")] = None,
+        help="results/<run>/02_training/<method>/weights.safetensors; the phantom run's if not given."
+    )] = None,
     subject: Annotated[str, typer.Option(
         help="PatientID in DICOM; planning software overlays only equal ones.")] = "anonymous",
     save_registered: Annotated[Path | None, typer.Option(
@@ -86,32 +113,34 @@ def fuse(
     """
     with exit_codes():
         as_file = _check_output(output, force)
+        if save_registered:
+            _check_output(save_registered, force)
         further = {n: Path(p) for n, p in name_values(more or [], "--more").items()}
         unknown = sorted(set(further) - set(FURTHER_MODALITIES))
         if unknown:
             raise ValueError(f"--more: expected {', '.join(FURTHER_MODALITIES)}, found {unknown[0]}")
-        from pgmif_core.methods import METHODS, load_generator
+        from pgmif_core.methods import METHODS
         from pgmif_core.single import fuse_images
 
-        learned = METHODS[method.value].kind == "learned"
-        generator = load_generator(weights or _default_weights(method.value)) if learned else None
+        name, generator = _method_and_weights(method, weights)
         images = {n: read_image(p) for n, p in {"T1w": t1w, "T2w": t2w, **further}.items()}
         with Progress(SpinnerColumn(), "{task.description}", TimeElapsedColumn(), console=err) as bar:
             task = bar.add_task("reading", total=None)
             fused = fuse_images(
-                images, method.value, generator, slice_size,
+                images, name, generator, slice_size,
                 say=lambda text: bar.update(task, description=text),
             )
         if save_registered:
             _save_registered(save_registered, images, fused)
-        label = METHODS[method.value].label
+        label = METHODS[name].label
         if as_file:
             write_image(fused.image, output, {"Description": f"{label}, research use only"})
         else:
             write_series(fused.image, output, subject, label)
-    for name, result in fused.registrations.items():
+    _say_foreign_frames(images)
+    for modality, result in fused.registrations.items():
         out.print(
-            f"{name} to T2w: {result.stage}, rigid {result.rigid_mm:.1f} mm, B-spline "
+            f"{modality} to T2w: {result.stage}, rigid {result.rigid_mm:.1f} mm, B-spline "
             f"{result.bspline_mm:.1f} mm, {result.seconds:.1f} s"
             + ("  CHECK: the registration did not improve" if result.stage == "failed" else ""),
             markup=False, highlight=False,
@@ -153,8 +182,14 @@ def evaluate(
 
         images = {n: read_image(p) for n, p in _sources(sources).items()}
         image = read_image(fused)
+        mask = read_mask(gtv, lambda: image, roi)
+        if reason := misplaced(mask, image, "fused"):
+            raise ValueError(f"{gtv}: {reason}")
+        for name in (n for n, i in images.items() if not same_grid(i, image)):
+            err.print(f"CHECK: {name} is not on the grid of the fused image; is it registered to T2w? "
+                      "`pgmif fuse --save-registered` writes sequences that are.", style="yellow")
         table = measure(
-            image, read_mask(gtv, lambda: image, roi), images,
+            image, mask, images,
             read_image(reference) if reference else None,
         )
         if csv:

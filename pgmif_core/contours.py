@@ -1,0 +1,56 @@
+"""Does a tumour contour lie where it can: inside the volume it was drawn on, and in the head?"""
+
+import numpy as np
+import SimpleITK as sitk
+
+from pgmif_core.images import resample
+from pgmif_core.regions import head_mask
+
+LEAST_INSIDE = 0.5  # of the contour's volume, in the image and in the head
+PIXELS = 128  # the head is looked for on slices shrunk to this
+
+
+def _volume_ml(mask: sitk.Image) -> float:
+    return float(np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * np.prod(mask.GetSpacing()) / 1000)
+
+
+def _binary(mask: sitk.Image) -> sitk.Image:
+    return sitk.Cast(mask > 0, sitk.sitkUInt8)
+
+
+def fraction_inside(mask: sitk.Image, image: sitk.Image) -> float:
+    """Part of a mask's volume that lies inside an image's field of view, 0 to 1."""
+    mask = _binary(mask)
+    index = np.argwhere(sitk.GetArrayViewFromImage(mask))[:, ::-1]
+    if not len(index):
+        return 0.0
+    index = index[:: max(1, len(index) // 2000)]
+    points = [mask.TransformIndexToPhysicalPoint(i) for i in index.tolist()]
+    places = np.array([image.TransformPhysicalPointToContinuousIndex(p) for p in points])
+    size = np.array(image.GetSize())
+    return float(((places >= -0.5) & (places <= size - 0.5)).all(axis=1).mean())
+
+
+def fraction_in_head(mask: sitk.Image, image: sitk.Image) -> float:
+    """Part of a mask, as far as it lies inside an image, that is head there: tissue or its cavities."""
+    factors = [max(1, n // PIXELS) for n in image.GetSize()[:2]]
+    small = sitk.BinShrink(image, [*factors, 1])
+    drawn = sitk.GetArrayFromImage(resample(_binary(mask), small, nearest=True)) > 0
+    if not drawn.any():  # smaller than a pixel there
+        return 1.0
+    head = head_mask(sitk.GetArrayFromImage(small)[None].astype(np.float32), fill=True)
+    return float(head[drawn].mean())
+
+
+def misplaced(mask: sitk.Image, image: sitk.Image, name: str) -> str:
+    """Why a contour cannot belong to an image (`name` says which); '' if it can."""
+    hint = "check that it is this patient's, its geometry, and gtv_space"
+    inside = fraction_inside(mask, image)
+    if inside == 0:
+        return f"the tumour lies outside the {name} volume; {hint}"
+    if inside < LEAST_INSIDE:
+        return f"only {inside:.0%} of the tumour lies inside the {name} volume; {hint}"
+    in_head = fraction_in_head(mask, image)
+    if in_head < LEAST_INSIDE:
+        return f"{1 - in_head:.0%} of the tumour lies in the air around the head on {name}; {hint}"
+    return ""
