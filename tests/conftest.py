@@ -39,3 +39,8 @@ def real_mri() -> Path:
     path = Path(folder)
     assert (path / "data_manifest.csv").is_file(), f"PGMIF_REAL_MRI={folder} has no data_manifest.csv"
     return path
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first: the real patients' tests take minutes, and none should start last and alone."""
+    items.sort(key=lambda item: item.get_closest_marker("real") is None)
