@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test slow notebooks lab lint lock registration scaling calibrate balance readme clean
+.PHONY: help setup reproduce test slow notebooks lab lint lock registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ lint: $(READY)  ## ruff
 registration: $(READY)  ## registration of phantoms beside elastix (installs itk-elastix)
 	$(BIN)/python -m pip install --quiet itk-elastix
 	$(BIN)/python benchmarks/registration.py $(ARGS)
+
+metrics: $(READY)  ## the standard fusion metrics beside literal versions, images per second
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fusion_metrics.py $(ARGS)
 
 scaling: $(READY)  ## patients per minute by processes, peak memory by patients
 	$(BIN)/python benchmarks/scaling.py $(ARGS)

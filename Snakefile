@@ -5,7 +5,7 @@
 # exactly the notebooks that use it, and what comes after them.
 
 from pgmif_core.notebooks import code_files, declared_parameters, rule_command
-from pgmif_core.pipeline import LAST, patient_files
+from pgmif_core.pipeline import LAST, outside_files, patient_files
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
@@ -84,6 +84,7 @@ rule baseline_comparison:
     input:
         code("03_baseline_comparison"),
         expand(rules.training.output[0], method=LEARNED),
+        outside_files(config),
     output:
         f"{RUN}/03_baseline_comparison/fused.csv",
         f"{FIGURES}/figure_3_baselines.png",
@@ -133,11 +134,31 @@ rule sobel_analysis:
         rule_command("05_sobel_analysis")
 
 
+rule frontier:
+    input:
+        code("07_frontier"),
+        rules.cnr_boxplots.output[0],
+        rules.sobel_analysis.output[0],
+    output:
+        f"{RUN}/07_frontier/standing.csv",
+        f"{FIGURES}/figure_7_frontier.png",
+        f"{FIGURES}/figure_7_metrics.png",
+    params:
+        parameters("07_frontier"),
+    log:
+        f"{RUN}/notebooks/07_frontier.ipynb",
+    threads: THREADS
+    shell:
+        rule_command("07_frontier")
+
+
+# the last one: it gathers the provenance and the minutes of all others
 rule claims:
     input:
         code("06_claims"),
         rules.cnr_boxplots.output[:2],
         rules.sobel_analysis.output[:2],
+        rules.frontier.output[0],
     output:
         f"{RUN}/{LAST}",
         f"{FIGURES}/table_claims.png",
@@ -159,5 +180,6 @@ rule all:
         rules.baseline_comparison.output,
         rules.cnr_boxplots.output,
         rules.sobel_analysis.output,
+        rules.frontier.output,
         rules.claims.output,
     default_target: True

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pgmif_core.evaluation import NOT_IN_COMPARISON, TARGET
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.evaluation import TARGET
+from pgmif_core.methods import NOT_IN_COMPARISON, method_named
 
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
@@ -17,7 +17,7 @@ def _row(claim: str, paper: str, here: str, verdict: str, why: str) -> dict[str,
 
 
 def _label(name: str) -> str:
-    return SHOWN_METHODS[name].label
+    return method_named(name).label
 
 
 def _best(table: pd.DataFrame, column: str, names: tuple[str, ...], largest: bool) -> str:
@@ -34,7 +34,7 @@ def _rank_claim(
     mine, winner = rows.loc[TARGET, column], _best(table, column, (TARGET, *names), largest)
     controls = [
         _label(n) for n in rows.index
-        if SHOWN_METHODS[n].kind == "control" and (rows.loc[n, column] > mine) == largest
+        if method_named(n).kind == "control" and (rows.loc[n, column] > mine) == largest
     ]
     why = f"best of the compared: {_label(winner)} ({rows.loc[winner, column]:.3g})"
     if controls:
@@ -102,7 +102,7 @@ def claims_table(
     for reference in ("T1w", "T2w"):
         table = sobel_summary[sobel_summary["reference"] == reference]
         table = table[~table["method"].isin(NOT_IN_COMPARISON)]
-        fused = tuple(n for n in COMPARED if SHOWN_METHODS[n].kind != "source")
+        fused = tuple(n for n in COMPARED if method_named(n).kind != "source")
         rows.append(_rank_claim(
             table, "median", "paper_median", f"generalized Sobel against {reference}", fused
         ))

@@ -1,4 +1,4 @@
-"""Fuse patients with every method, measure what came out, and set it beside the paper."""
+"""Fuse patients with every method and measure what came out."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods import METHODS, SHOWN_METHODS, T1W, T2W, Method
+from pgmif_core.methods import METHODS, T1W, T2W, Method
 from pgmif_core.metrics import (
     contrast_correlation,
     contrast_to_noise_ratio,
     generalized_sobel,
-    inter_patient_cv,
 )
 from pgmif_core.networks import Generator
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import PatientSlices
-from pgmif_core.statistics import mann_whitney, quartiles
 
 TARGET = "pgmif"  # the method whose superiority the paper claims
-NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
 
 
 def fuse_volume(
@@ -70,67 +67,6 @@ def fidelity(
     }
 
 
-def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
-
-    `table` has columns subject, method, cnr. With fewer than two patients CV and P are NaN.
-    """
-    target = table.loc[table["method"] == TARGET, "cnr"]
-    rows = []
-    for name in ordered_methods(table["method"]):
-        values = table.loc[table["method"] == name, "cnr"]
-        rows.append({
-            "method": name,
-            **_spread(values),
-            "cv_percent": inter_patient_cv(values) if len(values) > 1 else np.nan,
-            "p_versus_pgmif": _p_value(target, values, name),
-        })
-    return _beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
-
-
-def summarize_sobel(
-    table: pd.DataFrame, published: pd.DataFrame, reference: str
-) -> pd.DataFrame:
-    """Like `summarize_cnr` for Q against one source; `table`: subject, method, reference, q."""
-    table = table[table["reference"] == reference]
-    target = table.loc[table["method"] == TARGET, "q"]
-    rows = []
-    for name in ordered_methods(table["method"]):
-        values = table.loc[table["method"] == name, "q"]
-        rows.append({
-            "method": name, **_spread(values), "p_versus_pgmif": _p_value(target, values, name)
-        })
-    printed = published[(published["metric"] == "sobel") & (published["reference"] == reference)]
-    return _beside_published(pd.DataFrame(rows), printed)
-
-
-def ordered_methods(names: Iterable[str]) -> list[str]:
-    """The methods present, in the order of `SHOWN_METHODS`."""
-    present = set(names)
-    return [name for name in SHOWN_METHODS if name in present]
-
-
-def _spread(values: pd.Series) -> dict[str, float]:
-    low, middle, high = quartiles(values)
-    return {"n": len(values), "median": middle, "q1": low, "q3": high}
-
-
-def _p_value(target: pd.Series, values: pd.Series, name: str) -> float:
-    if name == TARGET or len(target) < 2 or len(values) < 2:
-        return np.nan
-    return mann_whitney(target, values).p
-
-
-def _beside_published(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
-    columns = ["median", "q1", "q3", "p_versus_pgmif"]
-    if printed["cv_percent"].notna().any():
-        columns.append("cv_percent")
-    theirs = printed.set_index("method")[columns].add_prefix("paper_")
-    table = ours.join(theirs, on="method")
-    table.insert(1, "label", [SHOWN_METHODS[name].label for name in table["method"]])
-    return table
-
-
 def validation_row(
     generator: Generator, patients: Iterable[PatientSlices], epsilon: float
 ) -> dict[str, float]:
@@ -140,7 +76,7 @@ def validation_row(
     T1w and T2w): the paper's two measures in equal parts; 2 for T2w itself where its CNR is positive.
     """
     rows = []
-    for patient in map(_measured_slices, patients):
+    for patient in map(measured_slices, patients):
         volume = fuse_volume(TARGET, patient, generator)
         row = _paper_measures(volume, patient)
         unchanged = _paper_measures(fuse_volume("t2w", patient), patient)
@@ -152,12 +88,13 @@ def validation_row(
 
 def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
     """Medians of CNR and Q of untouched T2w: what validation patients are compared with."""
-    parts = map(_measured_slices, patients)
+    parts = map(measured_slices, patients)
     rows = [_paper_measures(fuse_volume("t2w", p), p) for p in parts]
     return pd.DataFrame(rows).median().to_dict()
 
 
-def _measured_slices(patient: PatientSlices) -> PatientSlices:
+def measured_slices(patient: PatientSlices) -> PatientSlices:
+    """Only the slices with tumour or reference region: all that CNR and Q look at."""
     planes = np.flatnonzero((patient.gtv | patient.reference).any(axis=(1, 2)))
     arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in ("sources", "gtv", "reference")}
     return patient._replace(**arrays)

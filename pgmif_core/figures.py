@@ -8,14 +8,22 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 
-from pgmif_core.evaluation import NOT_IN_COMPARISON, ordered_methods
 from pgmif_core.files import replacing
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.frontier import curves, median_ellipse
+from pgmif_core.fusion_metrics import FUSION_METRICS
+from pgmif_core.methods import NOT_IN_COMPARISON, method_named, ordered_methods
 from pgmif_core.metrics import NO_CHANGE
 
 # Okabe-Ito colours: told apart with any colour vision
-KIND_COLOURS = {"source": "#7f7f7f", "learned": "#0072B2", "rule": "#E69F00", "control": "#CC79A7"}
+KIND_COLOURS = {
+    "source": "#7f7f7f", "learned": "#0072B2", "rule": "#E69F00", "classical": "#009E73",
+    "control": "#CC79A7", "outside": "#56B4E9",
+}
+KIND_WORDS = ("sources grey, learned blue, rules of the paper orange, classical green, controls pink, "
+              "outside light blue")
+MARKERS = "osD^v<>P*Xph8d"
 PAGE_INCHES = 7.2
 STYLE = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
@@ -133,7 +141,7 @@ def boxplots(
         boxes = ax.boxplot(groups, widths=0.6, showfliers=False, patch_artist=True,
                            medianprops={"color": "k"})
         for box, name in zip(boxes["boxes"], names, strict=True):
-            box.set(facecolor=KIND_COLOURS[SHOWN_METHODS[name].kind], alpha=0.55, linewidth=0.8)
+            box.set(facecolor=KIND_COLOURS[method_named(name).kind], alpha=0.55, linewidth=0.8)
         if points:
             for x, group in enumerate(groups, start=1):
                 ax.plot(x + rng.uniform(-0.16, 0.16, len(group)), group, ".", color="k",
@@ -149,10 +157,95 @@ def boxplots(
         else:
             ax.axhline(0, color="k", linewidth=0.5)
         ax.set_xticks(range(1, len(names) + 1),
-                      [SHOWN_METHODS[n].label.replace(" ", "\n") for n in names])
+                      [method_named(n).label.replace(" ", "\n") for n in names],
+                      fontsize=7 if len(names) < 13 else 5.8)
         ax.set_ylabel(ylabel)
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False)
-    kinds = "sources grey, learned blue, rules orange, controls pink"
-    name_cohort(figure, label, f"{table['subject'].nunique()} test patients; {kinds}")
+    name_cohort(figure, label, f"{table['subject'].nunique()} test patients; {KIND_WORDS}")
+    return figure
+
+
+def _draw_method(ax, values: np.ndarray, marker: str, colour: str, label: str) -> None:
+    """Patients faint, their median, and the 95 % ellipse of bootstrapped medians."""
+    middle = np.median(values, axis=0)
+    ax.plot(*values.T, marker, color=colour, markersize=2.5, alpha=0.25, markeredgewidth=0)
+    ellipse = median_ellipse(values)
+    if ellipse:
+        width, height, angle = ellipse
+        ax.add_patch(Ellipse(middle, width, height, angle=angle, color=colour, alpha=0.10, linewidth=0))
+    ax.plot(*middle, marker, color=colour, markersize=6, markeredgecolor="k", markeredgewidth=0.5,
+            label=label, linestyle="none")
+
+
+@in_style
+def frontier_figure(
+    measures: pd.DataFrame, trivial: pd.DataFrame, standing: pd.DataFrame, label: str
+) -> Figure:
+    """CNR against Q of every method over the curves that trivial filters of the sources trace.
+
+    `measures`, `trivial`, `standing` as in `frontier.standing_table`. One panel per Q. Methods whose
+    median lies above the curves in at least 95 % of resampled patient groups carry a star.
+    """
+    names = [n for n in ordered_methods(measures["method"]) if n not in NOT_IN_COMPARISON]
+    columns = [c for c in measures if c.startswith("q_")]
+    medians = curves(trivial)
+    figure, axes = new_figure(PAGE_INCHES, 4.6, 1, len(columns), sharey=True)
+    for ax, q in zip(axes[0], columns, strict=True):
+        for (source, family), curve in medians.groupby(["source", "family"]):
+            shade = "#444444" if source == "T2w" else "#999999"
+            style = {"filtered": "-", "stretched": ":"}[family]
+            word = {"filtered": "blurred … sharpened", "stretched": "stretched"}[family]
+            ax.plot(curve[q], curve["cnr"], style, color=shade, linewidth=1.3, zorder=1,
+                    label=f"{source} {word}")
+        verdicts = standing[standing["against"] == q].set_index("method")["verdict"]
+        of_kind: dict[str, int] = {}
+        for name in names:
+            method = method_named(name)
+            marker = MARKERS[of_kind.setdefault(method.kind, 0) % len(MARKERS)]
+            of_kind[method.kind] += 1
+            star = " ★" if verdicts[name] == "above" else ""
+            values = measures.loc[measures["method"] == name, [q, "cnr"]].to_numpy()
+            _draw_method(ax, values, marker, KIND_COLOURS[method.kind], method.label + star)
+        ax.axvline(NO_CHANGE, color="k", linewidth=0.5, linestyle="--")
+        ax.set_xlabel(f"Q against {q.removeprefix('q_')}".replace("t1w", "T1w").replace("t2w", "T2w"))
+        ax.legend(frameon=False, fontsize=5.5, loc="upper center", bbox_to_anchor=(0.5, -0.12),
+                  ncols=3, columnspacing=0.8, handletextpad=0.2)
+    axes[0, 0].set_ylabel("tumour CNR")
+    shown = measures[measures["method"].isin(names)]["cnr"]
+    low, high = np.percentile(shown, [2, 98])
+    axes[0, 0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    name_cohort(
+        figure, label, f"{measures['subject'].nunique()} test patients (faint), medians with 95 % "
+        "bootstrap ellipse; ★: above the solid curves in 95 % of resampled groups",
+    )
+    return figure
+
+
+@in_style
+def metrics_figure(medians: pd.DataFrame, label: str) -> Figure:
+    """Standard metrics: rank of every method (1 best) in colour, its median as text.
+
+    `medians`: one row per method, one column per metric of FUSION_METRICS.
+    """
+    names = [n for n in medians.index if n not in NOT_IN_COMPARISON]
+    medians = medians.loc[names]
+    signs = [1 if FUSION_METRICS[n].higher_is_better else -1 for n in medians]
+    ranks = (medians * signs).rank(ascending=False)
+    figure, axes = new_figure(PAGE_INCHES, 0.21 * len(medians) + 0.9)
+    ax = axes[0, 0]
+    ax.imshow(ranks, cmap="Blues_r", aspect="auto", vmin=1, vmax=1.6 * len(names))
+    for (row, column), value in np.ndenumerate(medians.to_numpy()):
+        light = ranks.iloc[row, column] < 0.35 * len(names)
+        ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=6,
+                color="white" if light else "black")
+    arrows = ["↑" if sign > 0 else "↓" for sign in signs]
+    ax.set_xticks(range(medians.shape[1]),
+                  [f"{n} {a}" for n, a in zip(medians, arrows, strict=True)], rotation=40, ha="left")
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(len(names)), [method_named(n).label for n in names])
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    name_cohort(figure, label, "medians over test patients; dark: best rank of the column")
     return figure

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pgmif_core.images import read_image, write_image
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.methods import method_named
 from pgmif_core.slices import PatientSlices
 from pgmif_core.steps import Run
 
@@ -27,7 +27,7 @@ def write_fused(
     image = sitk.GetImageFromArray(np.asarray(volume, np.float32))
     image.CopyInformation(patient.grid)
     sidecar = {
-        "Description": f"{SHOWN_METHODS[method].label}, fused from registered sources",
+        "Description": f"{method_named(method).label}, fused from registered sources",
         "Method": method,
         "Cohort": run.label,
         "Sources": list(run.cohort().modalities),

@@ -10,11 +10,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pgmif_core.evaluation import NOT_IN_COMPARISON, cnr, fidelity, fuse_volume, sobel_against
+from pgmif_core.evaluation import cnr, fidelity, fuse_volume, sobel_against
 from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.fused import fused_details, read_fused, write_fused
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
-from pgmif_core.methods import METHODS, T2W, Method, compared_methods, load_generator
+from pgmif_core.methods import (
+    METHODS,
+    NOT_IN_COMPARISON,
+    T2W,
+    Method,
+    compared_methods,
+    load_generator,
+    method_named,
+)
+from pgmif_core.outside import outside_file, read_outside
 from pgmif_core.patients import each_patient
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import store_fingerprint
@@ -30,23 +39,39 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     """
     patient, epsilon = run.patient(subject), run.parameters.epsilon
     code = code_fingerprint(
-        "methods", "networks", "evaluation", "metrics", "regions", "losses", "gradients"
+        "methods", "comparators", "networks", "evaluation", "metrics", "regions", "losses", "gradients",
+        "outside",
     )
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
+    outside = outside_files(run, subject)
     rows = []
-    for name, method in compared_methods(run.cohort().modalities).items():
-        if method.kind == "learned" and name not in weights:
-            continue
-        details = {"WeightsSHA256": file_hash(weights[name])} if name in weights else {}
+    for name, method in run_methods(run).items():
+        made_from = weights | outside
+        details = {"MadeFromSHA256": file_hash(made_from[name])} if name in made_from else {}
         details |= {"Slices": store_fingerprint(run.store, [subject]), "Code": code, "Epsilon": epsilon}
         known = fused_details(run, subject, name)
         if {key: known.get(key) for key in details} != details:
-            generator = load_generator(weights[name]) if name in weights else None
-            volume = fuse_volume(method, patient, generator)
+            if name in outside:
+                volume = read_outside(outside[name], patient)
+            else:
+                volume = fuse_volume(method, patient, weights.get(name))
             known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}
             write_fused(run, patient, name, volume, known)
         rows.append({"subject": subject, "method": name, **known["Fidelity"]})
     return rows
+
+
+def outside_files(run: Run, subject: str) -> dict[str, Path]:
+    """What other programs made of a subject, by method."""
+    folders = run.parameters.outside_methods
+    return {name: outside_file(run.root / folder, subject) for name, folder in folders.items()}
+
+
+def run_methods(run: Run) -> dict[str, Method]:
+    """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
+    known = compared_methods(run.cohort().modalities)
+    ready = {n: m for n, m in known.items() if m.kind != "learned" or run.weights(n).exists()}
+    return ready | {name: method_named(name) for name in run.parameters.outside_methods}
 
 
 def trained_weights(run: Run) -> dict[str, Path]:
@@ -110,11 +135,6 @@ def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2,
     return pd.DataFrame(rows).groupby("epsilon").median().reset_index()
 
 
-def _methods_present(run: Run) -> list[str]:
-    known: dict[str, Method] = compared_methods(run.cohort().modalities)
-    return [n for n, m in known.items() if m.kind != "learned" or run.weights(n).exists()]
-
-
 def cnr_table(run: Run) -> pd.DataFrame:
     """Tidy CNR: subject, method, cnr, for all test patients and methods."""
     rows = []
@@ -122,7 +142,7 @@ def cnr_table(run: Run) -> pd.DataFrame:
         patient = run.patient(subject)
         rows += [
             {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
-            for name in _methods_present(run)
+            for name in run_methods(run)
         ]
     return pd.DataFrame(rows)
 
@@ -133,7 +153,7 @@ def sobel_table(run: Run) -> pd.DataFrame:
     rows = []
     for subject in cohort.subjects("test"):
         patient = run.patient(subject)
-        for name in _methods_present(run):
+        for name in run_methods(run):
             volume = read_fused(run, subject, name)
             rows += [
                 {"subject": subject, "method": name, "reference": modality,
@@ -146,7 +166,7 @@ def sobel_table(run: Run) -> pd.DataFrame:
 def fused_slices(run: Run, subject: str) -> dict[str, np.ndarray]:
     """The largest tumour slice of a patient under every method of the comparison."""
     k = int(np.argmax(run.patient(subject).gtv.sum(axis=(1, 2))))
-    names = [n for n in _methods_present(run) if n not in NOT_IN_COMPARISON]
+    names = [n for n in run_methods(run) if n not in NOT_IN_COMPARISON]
     return {name: read_fused(run, subject, name)[k] for name in names}
 
 

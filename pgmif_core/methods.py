@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,17 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from pgmif_core.comparators import (
+    gradient_domain,
+    guided_filter,
+    laplacian_pyramid,
+    principal_components,
+    wavelet,
+)
 from pgmif_core.networks import Generator
 from pgmif_core.validation import FURTHER_MODALITIES
 
+NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
 T1W, T2W = 0, 1  # positions in the manifest's modality order
 CONTROL_SIGMA_PX = 1.0
 
@@ -117,9 +125,14 @@ def fuse_learned(sources: Sources, weights: str | Path | Generator, batch: int =
         return torch.cat(fused)
 
 
+# what made an image: a source untouched; a trained network; a formula of the paper; a classical
+# algorithm; a control that any filter could give; a program outside this package
+KINDS = ("source", "learned", "rule", "classical", "control", "outside")
+
+
 @dataclass(frozen=True)
 class Method:
-    """A fusion method: `label` for figures, `kind` 'learned', 'rule', 'control' or 'source'."""
+    """A fusion method: `label` for figures, `kind` one of KINDS."""
 
     name: str
     label: str
@@ -152,6 +165,11 @@ METHODS: dict[str, Method] = {
         Method("average", "Direct average", "rule", average),
         Method("pwa", "PWA", "rule", pixelwise_weighted_average),
         Method("moi", "MoI", "rule", maximum_of_images),
+        Method("pca", "PCA", "classical", principal_components),
+        Method("laplacian", "Laplacian pyramid", "classical", laplacian_pyramid),
+        Method("wavelet", "Wavelet", "classical", wavelet),
+        Method("guided", "Guided filter", "classical", guided_filter),
+        Method("poisson", "Gradient domain", "classical", gradient_domain),
         Method("t2w_blurred", "T2w blurred", "control", t2w_blurred),
         Method("t2w_sharpened", "T2w sharpened", "control", t2w_sharpened),
         Method("pgmif_literal", "PGMIF, literal start", "learned"),
@@ -169,6 +187,18 @@ SHOWN_METHODS: dict[str, Method] = {
     **{m.lower(): Method(m.lower(), m, "source") for m in FURTHER_MODALITIES},
     **METHODS,
 }
+
+
+def method_named(name: str) -> Method:
+    """A method of tables and figures; a name that is unknown here is one from outside the package."""
+    return SHOWN_METHODS.get(name) or Method(name, name, "outside")
+
+
+def ordered_methods(names: Iterable[str]) -> list[str]:
+    """The methods present, in the order of `SHOWN_METHODS`; then those from outside, by name."""
+    present = set(names)
+    known = [name for name in SHOWN_METHODS if name in present]
+    return known + sorted(present.difference(known))
 
 
 def compared_methods(modalities: Sequence[str]) -> dict[str, Method]:

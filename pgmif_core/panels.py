@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.figures import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images import read_image, resample
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.methods import method_named
 from pgmif_core.qc import checkerboard
 from pgmif_core.slices import CT_WINDOW_HU, PatientSlices, slice_grid, windowed
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
+MOST_COLUMNS = 6
 RADIOLOGICAL = "patient's right on the left"
 
 
@@ -143,15 +144,17 @@ def comparison_figure(
     images: Mapping[str, NDArray], gtv: NDArray, subject: str, label: str
 ) -> Figure:
     """Figure 3: one slice under every method, the tumour enlarged below each. Fixed grey scale."""
-    columns = -(-len(images) // 2)
-    figure, axes = new_figure(PAGE_INCHES, PAGE_INCHES / columns * 4.35, 4, columns)
+    blocks = -(-len(images) // MOST_COLUMNS)
+    columns = -(-len(images) // blocks)
+    rows = 2 * blocks
+    figure, axes = new_figure(PAGE_INCHES, PAGE_INCHES / columns * 1.09 * rows, rows, columns)
     box = _crop_around(gtv, 12)
     for ax in axes.flat:
         ax.axis("off")
     for number, (name, image) in enumerate(images.items()):
         block, column = divmod(number, columns)
         whole, enlarged = axes[2 * block, column], axes[2 * block + 1, column]
-        _plain(whole, image, SHOWN_METHODS[name].label)
+        _plain(whole, image, method_named(name).label)
         _outline(whole, gtv, GTV_COLOUR, 0.6)
         _plain(enlarged, image[box])
     name_cohort(figure, label, f"{subject}, tumour enlarged, grey scale 0-1 in every panel")
@@ -168,7 +171,7 @@ def patients_figure(
                            len(rows), count)
     for row, (subject, (images, gtv)) in zip(axes, rows.items(), strict=True):
         for ax, (name, image) in zip(row, images.items(), strict=True):
-            title = SHOWN_METHODS[name].label if name in SHOWN_METHODS else name
+            title = method_named(name).label
             _plain(ax, image, f"{subject} {title}")
             _outline(ax, gtv, GTV_COLOUR, 0.6)
     name_cohort(figure, label, f"GTV outlined; {RADIOLOGICAL}")

@@ -80,6 +80,10 @@ class Parameters(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
 
+    outside_methods: dict[str, str] = Field(
+        {}, description="images fused by other programs: name: folder, relative to the root"
+    )
+
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
     dpi: Count = Field(200, description="resolution of PNG figures")

@@ -50,7 +50,23 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
     parameters = read_parameters(root / "params" / f"{options.profile}.yaml", **values)
     cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
     modality_weights(parameters.gradient_weights, cohort.modalities)
+    if parameters.outside_methods:
+        from pgmif_core.outside import check_outside  # it imports torch, which takes seconds
+
+        check_outside(parameters.outside_methods, root, _test_subjects(cohort, parameters))
     return parameters, cohort
+
+
+def _test_subjects(cohort: Cohort, parameters: Parameters) -> list[str]:
+    """The test patients that a run takes: of phantoms as many as the parameters say."""
+    subjects = cohort.subjects("test")
+    return subjects[: parameters.phantom_test] if cohort.is_phantom else subjects
+
+
+def outside_files(config: dict[str, Any]) -> list[str]:
+    """Everything in the folders of other programs' images, so that a replaced file is read anew."""
+    folders = [Path(folder) for folder in config["outside_methods"].values()]
+    return [str(path) for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
 
 
 def patient_files(config: dict[str, Any]) -> list[str]:

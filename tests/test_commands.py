@@ -319,7 +319,7 @@ def test_every_command_shows_an_example(command):
 
 
 def test_fuse_offers_every_method_that_fuses():
-    fusing = {n for n, m in METHODS.items() if m.kind in ("learned", "rule")}
+    fusing = {n for n, m in METHODS.items() if m.kind in ("learned", "rule", "classical")}
     assert set(Fusion) == fusing - {"pgmif_literal"}  # shown only where starts are compared
 
 

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from pgmif_core.architecture import architecture_figure, layer_table, trace_layers
 from pgmif_core.claims import claims_table
-from pgmif_core.evaluation import summarize_cnr, summarize_sobel
+from pgmif_core.comparisons import summarize_cnr, summarize_sobel
 from pgmif_core.figures import boxplots, save_figure, training_curves
 from pgmif_core.methods import METHODS
 from pgmif_core.networks import Generator

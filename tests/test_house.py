@@ -10,11 +10,12 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "files", "fingerprints", "gradients", "losses", "networks", "metrics", "regions", "statistics",
-    "phantom", "dicom", "images", "contours", "validation", "cohort", "registration", "slices",
-    "methods", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
-    "figures", "panels", "architecture", "claims", "steps", "learning", "fused", "fusion", "notebooks",
-    "pipeline", "layouts", "download", "single", "cli",
+    "files", "fingerprints", "gradients", "losses", "networks", "metrics", "fusion_metrics",
+    "regions", "statistics", "published", "comparators", "phantom", "dicom", "images", "contours",
+    "validation", "cohort", "registration", "slices", "methods", "training", "parameters",
+    "patients", "volumes", "qc", "preprocessing", "evaluation", "comparisons", "frontier",
+    "figures", "panels", "architecture", "claims", "steps", "learning", "outside", "fused",
+    "fusion", "standing", "notebooks", "pipeline", "layouts", "download", "single", "cli",
 ]
 
 

@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 from dicoms import into_air
 
+from pgmif_core.fusion_metrics import FUSION_METRICS
 from pgmif_core.images import read_image, write_image
 from pgmif_core.notebooks import code_files, declared_parameters, execute_notebook
 from pgmif_core.pipeline import main
@@ -220,7 +221,8 @@ def smoke(root):
 
 FIGURES = (
     "figure_0_phantoms", "figure_1_pgmif_architecture", "figure_2_dlmwl_architecture",
-    "figure_3_baselines", "figure_4_patients", "figure_5a_cnr", "figure_5b_sobel", "table_claims",
+    "figure_3_baselines", "figure_4_patients", "figure_5a_cnr", "figure_5b_sobel", "figure_7_frontier",
+    "figure_7_metrics", "table_claims",
 )
 
 
@@ -235,7 +237,13 @@ def test_smoke_makes_every_figure_and_table(root, smoke):
     label = "synthetic phantom cohort, smoke profile: hardly trained"
     assert (claims["cohort"] == label).all()
     provenance = json.loads((smoke / "provenance.json").read_text())
-    assert {"00_cohort", "02_training/pgmif", "05_sobel_analysis"} <= provenance.keys()
+    steps = {"00_cohort", "02_training/pgmif", "05_sobel_analysis", "07_frontier"}
+    assert steps <= provenance.keys()
+    standing = pd.read_csv(smoke / "07_frontier" / "standing.csv")
+    assert {"t1w", "t2w", "pgmif", "poisson", "wavelet"} <= set(standing["method"])
+    standard = pd.read_csv(smoke / "07_frontier" / "fusion_metrics.csv")
+    assert set(standard["metric"]) == set(FUSION_METRICS)
+    assert standard["value"].notna().all()
     fused = sorted(p.name for p in (smoke / "03_baseline_comparison").glob("*_desc-pgmif_T2w.*"))
     assert len(fused) == 4
 
@@ -250,7 +258,7 @@ def test_a_second_run_does_nothing_and_a_plot_parameter_reruns_its_plots(root, s
     plan = run(root, "--profile", "smoke", "--set", "points=false",
                "--", "--dry-run", "--quiet", "progress")
     rules = set(re.findall(r"^rule (\w+):", plan.stdout + plan.stderr, re.MULTILINE))
-    assert rules - {"all"} == {"cnr_boxplots", "sobel_analysis", "claims"}, plan.stdout
+    assert rules - {"all"} == {"cnr_boxplots", "sobel_analysis", "frontier", "claims"}, plan.stdout
 
 
 @of_the_smoke_run
@@ -278,6 +286,39 @@ def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
     assert volumes[0].exists()
     assert times == {v: v.stat().st_mtime_ns for v in volumes[1:]}
     pd.testing.assert_frame_equal(table, pd.read_csv(folder / "fused.csv"), rtol=1e-4)
+
+
+@of_the_smoke_run
+@pytest.mark.slow
+def test_images_of_another_program_join_every_table(root, smoke, tmp_path):
+    slices = smoke / "01_preprocessing" / "slices"
+    for path in slices.glob("*_sources.npy"):
+        sources = np.load(path)
+        np.save(tmp_path / path.name.replace("_sources", ""), sources.min(axis=1))
+    name = "outside-test"
+    try:
+        shutil.copytree(smoke, root / "results" / name)
+        (root / "results" / name / "parameters.yaml").unlink()
+        done = run(root, "--profile", "smoke", "--set", f"run={name}", "--set",
+                   f"outside_methods={{darkest: {tmp_path}}}", "--", "--until", "frontier")
+        assert done.returncode == 0, done.stdout + done.stderr
+        results = root / "results" / name
+        cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
+        cnr = cnr.set_index(["subject", "method"])["cnr"]
+        subject = cnr.index[0][0]
+        masks = [np.load(slices / f"{subject}_{m}.npy") for m in ("gtv", "reference")]
+        darkest = np.load(tmp_path / f"{subject}.npy")
+        inside, around = (darkest[m] for m in masks)
+        expected = (inside.mean() - around.mean()) / around.std()
+        assert cnr[subject, "darkest"] == pytest.approx(expected, rel=1e-4)
+        for table in ("05_sobel_analysis/sobel.csv", "07_frontier/standing.csv",
+                      "07_frontier/fusion_metrics.csv", "03_baseline_comparison/fused.csv"):
+            assert "darkest" in set(pd.read_csv(results / table)["method"]), table
+        for figure in ("figure_3_baselines", "figure_5a_cnr", "figure_7_frontier"):
+            assert (root / "figures" / name / f"{figure}.png").exists()
+    finally:
+        for folder in ("results", "figures"):
+            shutil.rmtree(root / folder / name, ignore_errors=True)
 
 
 @of_the_smoke_run

@@ -21,7 +21,10 @@ from pgmif_core.validation import FURTHER_MODALITIES
 if TYPE_CHECKING:
     from pgmif_core.single import Fused
 
-Fusion = StrEnum("Fusion", ["pgmif", "gmmci", "dlmwl", "average", "pwa", "moi"])
+Fusion = StrEnum("Fusion", [
+    "pgmif", "gmmci", "dlmwl", "average", "pwa", "moi",
+    "pca", "laplacian", "wavelet", "guided", "poisson",
+])
 
 
 def _default_weights(method: str) -> Path:

@@ -1,0 +1,93 @@
+"""Images that another program fused join every table and figure by name.
+
+`outside_methods: {name: folder}` in the parameters; the folder holds one file per test patient,
+<subject>.npy (slices, h, w) as in the slice store, or <subject>.nii.gz in the patient's space.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pgmif_core.images import (
+    ITK_SUFFIXES,
+    NIFTI_SUFFIXES,
+    ImageError,
+    overlap_fraction,
+    read_image,
+)
+from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.parameters import ParameterError
+from pgmif_core.slices import PatientSlices, place_on_slices
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+SUFFIXES = (".npy", *NIFTI_SUFFIXES, *ITK_SUFFIXES)
+ROUNDING = 1e-3
+SMALLEST_OVERLAP = 0.5  # of an outside image with the patient's slices
+
+
+def outside_file(folder: Path, subject: str) -> Path:
+    """The one file of a subject in a folder. Raises ParameterError where there is none, or several."""
+    found = [folder / f"{subject}{s}" for s in SUFFIXES if (folder / f"{subject}{s}").is_file()]
+    if len(found) != 1:
+        what = ", ".join(p.name for p in found) or "none"
+        raise ParameterError(
+            f"{folder}: expected one file of {subject}, named {subject} with one of "
+            f"{', '.join(SUFFIXES)}; found {what}"
+        )
+    return found[0]
+
+
+def check_outside(outside: Mapping[str, str], root: Path, subjects: Sequence[str]) -> None:
+    """Raise ParameterError, listing every problem, unless all folders hold all test patients."""
+    problems = []
+    for name, folder in outside.items():
+        if not NAME.fullmatch(name) or name in SHOWN_METHODS:
+            problems.append(
+                f"{name!r}: expected a name of its own, of lower-case letters, digits and underscores"
+            )
+        if not (root / folder).is_dir():
+            problems.append(f"{name}: {root / folder} is not a folder")
+            continue
+        for subject in subjects:
+            try:
+                outside_file(root / folder, subject)
+            except ParameterError as error:
+                problems.append(f"{name}: {error}")
+    if problems:
+        raise ParameterError(
+            "outside_methods refused, nothing was started:\n" + "\n".join(f"  - {p}" for p in problems)
+        )
+
+
+def read_outside(path: Path, patient: PatientSlices) -> NDArray[np.float32]:
+    """A fused volume of another program on the patient's slices, (slices, h, w) in [0, 1].
+
+    An 8-bit array is divided by 255; all else must lie in [0, 1]: nothing is stretched. An image file
+    is resampled to the slices, an array must have their shape. Raises ImageError otherwise.
+    """
+    shape = patient.gtv.shape
+    if path.suffix == ".npy":
+        volume = np.load(path, allow_pickle=False)
+        scale = 255 if volume.dtype == np.uint8 else 1
+        if volume.shape != shape:
+            raise ImageError(
+                f"{path}: expected the shape of the patient's slices {shape}, found {volume.shape}"
+            )
+    else:
+        image = read_image(path)
+        scale = 1
+        if overlap_fraction(image, patient.grid) < SMALLEST_OVERLAP:
+            raise ImageError(f"{path}: expected an image in the space of T2w, found another place")
+        volume = sitk.GetArrayFromImage(place_on_slices(image, patient.grid))
+    volume = np.asarray(volume, np.float32) / scale
+    low, high = float(volume.min()), float(volume.max())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ImageError(
+            f"{path}: expected intensities in [0, 1], found {low:g} to {high:g}. Divide by "
+            "the program's own data range; stretching each image would change what is measured."
+        )
+    return np.clip(volume, 0, 1)

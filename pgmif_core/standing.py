@@ -1,0 +1,64 @@
+"""Step 07 for a run: what trivial filters reach, and the field's standard metrics of every method."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from pgmif_core.frontier import trivial_rows
+from pgmif_core.fused import read_fused
+from pgmif_core.fusion import run_methods
+from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
+from pgmif_core.methods import ordered_methods
+from pgmif_core.patients import each_patient
+from pgmif_core.steps import Run
+
+
+def _over_test_patients(run: Run, work) -> pd.DataFrame:
+    p = run.parameters
+    done = each_patient(work, run.cohort().subjects("test"), p.workers, p.dask_scheduler)
+    return pd.DataFrame([row for rows in done for row in rows])
+
+
+def _trivial_of(run: Run, subject: str) -> list[dict]:
+    return trivial_rows(run.patient(subject), run.cohort().modalities)
+
+
+def trivial_table(run: Run) -> pd.DataFrame:
+    """CNR and Q of every source under every trivial filter; one row per patient and filter."""
+    return _over_test_patients(run, partial(_trivial_of, run))
+
+
+def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:
+    patient = run.patient(subject)
+    planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
+    rows = []
+    for name in run_methods(run):
+        volume = read_fused(run, subject, name)
+        values = pd.DataFrame([measure_fusion(volume[k], patient.sources[k]) for k in planes]).mean()
+        rows += [{"subject": subject, "method": name, "metric": metric, "value": value}
+                 for metric, value in values.items()]
+    return rows
+
+
+def fusion_metrics_table(run: Run) -> pd.DataFrame:
+    """Tidy standard metrics: subject, method, metric, value; mean over the slices with tumour.
+
+    Sources are rows too. Metrics that need larger slices than the run's are left out.
+    """
+    return _over_test_patients(run, partial(_fusion_metrics_of, run))
+
+
+def metric_medians(table: pd.DataFrame) -> pd.DataFrame:
+    """Median over patients: one row per method, one column per metric, in their own order."""
+    wide = table.pivot_table(index="method", columns="metric", values="value", aggfunc="median")
+    return wide.loc[ordered_methods(wide.index), [n for n in FUSION_METRICS if n in wide]]
+
+
+def metric_directions() -> pd.DataFrame:
+    """What every standard metric measures, its direction, and its range for two sources."""
+    return pd.DataFrame([
+        {"metric": m.name, "better": "higher" if m.higher_is_better else "lower", "low": m.low,
+         "high": m.high, "unit": m.unit, "what": m.description}
+        for m in FUSION_METRICS.values()
+    ])
