@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test slow notebooks lab lint lock registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce evidence test slow notebooks lab lint lock registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,10 @@ setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif
 
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
+	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
+
+evidence: $(READY)  ## ablations and five seeds (after or without reproduce); PROFILE, MANIFEST as there
+	@$(BIN)/python -m pgmif_core.pipeline reproduce --evidence --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 test: $(READY)  ## the fast tests, under three minutes on two cores

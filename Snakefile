@@ -10,6 +10,7 @@ from pgmif_core.pipeline import LAST, outside_files, patient_files
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
 LEARNED = ["pgmif", "gmmci", "dlmwl", "pgmif_literal"]
+ABLATIONS = ["epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "registration"]
 THREADS = max(1, workflow.cores)
 
 
@@ -25,6 +26,7 @@ def parameters(notebook):
 
 wildcard_constraints:
     method="|".join(LEARNED),
+    ablation="|".join(ABLATIONS),
 
 
 rule cohort:
@@ -169,6 +171,28 @@ rule claims:
     threads: 1
     shell:
         rule_command("06_claims")
+
+
+rule ablation:
+    input:
+        code("09_ablations"),
+        expand(rules.training.output[0], method=LEARNED),
+    output:
+        f"{RUN}/09_ablations/{{ablation}}.csv",
+        f"{FIGURES}/figure_9_{{ablation}}.png",
+    params:
+        parameters("09_ablations"),
+    log:
+        f"{RUN}/notebooks/09_ablations_{{ablation}}.ipynb",
+    threads: max(1, THREADS // 2)
+    shell:
+        rule_command("09_ablations", "-p ablation {wildcards.ablation}")
+
+
+# beyond the figures of the paper: `make evidence`
+rule evidence:
+    input:
+        expand(rules.ablation.output, ablation=ABLATIONS),
 
 
 # every output, so that a deleted figure or table is made again

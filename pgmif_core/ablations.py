@@ -182,6 +182,28 @@ def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def in_force(run: Run, name: str) -> float | None:
+    """The value of an ablation that the run itself has; None where none is alike."""
+    ablation, p = ABLATIONS[name], run.parameters
+    if ablation.change is None:
+        return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm}.get(name, 1.0)
+    method = ablation.methods[0]
+    mine = training_settings(run, method)
+    alike = [v for v in ablation.values
+             if training_settings(_changed(run, ablation.change(v)), method) == mine]
+    return alike[0] if alike else None
+
+
+def untouched_sources(run: Run) -> pd.DataFrame:
+    """Medians over test patients of CNR and Q of T1w and T2w as they are: columns method, measures."""
+    rows = [row for subject in run.cohort().subjects("test")
+            for row in measured_variant(run, "distance", run.parameters.reference_farthest_mm,
+                                        {"pgmif": run.weights("pgmif")}, subject)]
+    table = pd.DataFrame(rows)
+    table = table[table["method"].isin(("t1w", "t2w"))]
+    return table.groupby("method").median(numeric_only=True).drop(columns="value").reset_index()
+
+
 def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
     """Between-seed spread of the cohort's median beside the between-patient spread, per measure.
 

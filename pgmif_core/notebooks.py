@@ -19,6 +19,8 @@ import yaml
 
 from pgmif_core.parameters import find_root
 
+WILDCARDS = ("method", "ablation")  # of Snakemake's rules, not values of the run
+
 
 def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that a notebook's parameters cell declares."""
@@ -28,8 +30,7 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
         raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
     tree = ast.parse("".join(tagged[0]["source"]))
     names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
-    # `method` is a wildcard of the rule, not a value of the run
-    return {name: config[name] for name in names if name in config and name != "method"}
+    return {name: config[name] for name in names if name in config and name not in WILDCARDS}
 
 
 def _imported(source: str) -> set[Path]:

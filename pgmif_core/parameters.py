@@ -84,6 +84,11 @@ class Parameters(BaseModel):
         {}, description="images fused by other programs: name: folder, relative to the root"
     )
 
+    ablation: Literal[
+        "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "registration"
+    ] = Field("epsilon", description="the decision that 09_ablations varies")
+    ablation_values: list[float] = Field([], description="its values; empty: those of the core")
+
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
     dpi: Count = Field(200, description="resolution of PNG figures")

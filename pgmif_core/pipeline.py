@@ -84,7 +84,8 @@ def _noted(base: Path) -> dict[str, Any]:
 def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[str]:
     cores = options.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
-        sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config_file),
+        sys.executable, "-m", "snakemake", *(["evidence"] if options.evidence else []),
+        "--cores", str(cores), "--configfile", str(config_file),
         "--rerun-incomplete", "--quiet", "rules", "progress", "--nolock",
         "--rerun-triggers", "mtime", "params", "input",
         *options.snakemake,
@@ -161,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--profile", default="quick", help="a file of params/, without .yaml")
     run.add_argument("--manifest", default="", help="cohort manifest; default: of the profile")
     run.add_argument("--allow-outside", action="store_true", help="allow paths out of its folder")
+    run.add_argument("--evidence", action="store_true", help="what goes beyond the paper: ablations")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--cores", type=int, default=0)
     run.add_argument("snakemake", nargs="*", help="passed on to snakemake, after --")

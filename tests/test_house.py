@@ -14,8 +14,9 @@ LAYERS = [
     "regions", "statistics", "published", "comparators", "phantom", "dicom", "images", "contours",
     "validation", "cohort", "registration", "slices", "methods", "training", "parameters",
     "patients", "volumes", "qc", "preprocessing", "evaluation", "comparisons", "frontier",
-    "figures", "panels", "architecture", "claims", "steps", "learning", "outside", "fused",
-    "fusion", "standing", "notebooks", "pipeline", "layouts", "download", "single", "cli",
+    "figures", "evidence_figures", "panels", "architecture", "claims", "steps", "learning",
+    "outside", "fused", "fusion", "standing", "ablations", "notebooks", "pipeline", "layouts",
+    "download", "single", "cli",
 ]
 
 
@@ -161,3 +162,13 @@ def test_doctests():
         results = doctest.testmod(module)
         assert results.attempted
         assert not results.failed
+
+
+def test_one_list_of_ablations(root):
+    from pgmif_core.ablations import ABLATIONS
+    from pgmif_core.parameters import Parameters
+
+    snakefile = (root / "Snakefile").read_text()
+    listed = ast.literal_eval(re.search(r"^ABLATIONS = (\[.*?\])", snakefile, re.M | re.S).group(1))
+    assert listed == list(ABLATIONS)
+    assert list(Parameters.model_fields["ablation"].annotation.__args__) == list(ABLATIONS)
