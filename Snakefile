@@ -189,9 +189,26 @@ rule ablation:
         rule_command("09_ablations", "-p ablation {wildcards.ablation}")
 
 
+rule delineation:
+    input:
+        code("08_delineation"),
+        rules.baseline_comparison.output[0],
+    output:
+        f"{RUN}/08_delineation/separation.csv",
+        f"{FIGURES}/figure_8_separation.png",
+    params:
+        parameters("08_delineation"),
+    log:
+        f"{RUN}/notebooks/08_delineation.ipynb",
+    threads: THREADS
+    shell:
+        rule_command("08_delineation")
+
+
 # beyond the figures of the paper: `make evidence`
 rule evidence:
     input:
+        rules.delineation.output,
         expand(rules.ablation.output, ablation=ABLATIONS),
 
 

@@ -91,15 +91,17 @@ def measures_by_patient(cnr: pd.DataFrame, sobel: pd.DataFrame) -> pd.DataFrame:
     return cnr.merge(q.reset_index(), on=["subject", "method"], validate="one_to_one")
 
 
-def paired_comparisons(measures: pd.DataFrame, target: str = TARGET) -> pd.DataFrame:
+def paired_comparisons(
+    measures: pd.DataFrame, target: str = TARGET, columns: Sequence[str] = ()
+) -> pd.DataFrame:
     """The target against every other method on the same patients, in every measure.
 
-    `measures` as from `measures_by_patient`. Columns: measure, method, n, median_difference (target
-    minus method), p_mann_whitney (as the paper tests), p_wilcoxon (paired: the right test), p_holm
-    (adjusted over all rows of this table), rank_biserial. An untouched source is not compared in Q
-    against itself, which is the same for every patient.
+    `measures` as from `measures_by_patient`, or with other `columns` of measures. Columns: measure,
+    method, n, median_difference (target minus method), p_mann_whitney (as the paper tests),
+    p_wilcoxon (paired: the right test), p_holm (adjusted over all rows of this table), rank_biserial.
+    An untouched source is not compared in Q against itself, which is the same for every patient.
     """
-    columns = [c for c in measures if c == "cnr" or c.startswith("q_")]
+    columns = list(columns) or [c for c in measures if c == "cnr" or c.startswith("q_")]
     wide = measures.pivot(index="subject", columns="method", values=columns)
     rows = []
     for measure in columns:

@@ -154,7 +154,7 @@ def boxplots(
         if no_change:
             ax.axhline(NO_CHANGE, color="k", linewidth=0.7, linestyle="--",
                        label="no change, tanh(½)")
-        else:
+        elif table[value].min() < 0 < table[value].max():
             ax.axhline(0, color="k", linewidth=0.5)
         ax.set_xticks(range(1, len(names) + 1),
                       [method_named(n).label.replace(" ", "\n") for n in names],

@@ -1,16 +1,18 @@
-"""Step 07 for a run: what trivial filters reach, and the field's standard metrics of every method."""
+"""Steps 07 and 08 for a run: trivial filters, standard metrics and separation of every method."""
 
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from pgmif_core.delineation import separation, surroundings
 from pgmif_core.frontier import trivial_rows
 from pgmif_core.fused import read_fused
 from pgmif_core.fusion import run_methods
 from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
 from pgmif_core.methods import ordered_methods
 from pgmif_core.patients import each_patient
+from pgmif_core.regions import head_mask
 from pgmif_core.steps import Run
 
 
@@ -62,3 +64,19 @@ def metric_directions() -> pd.DataFrame:
          "high": m.high, "unit": m.unit, "what": m.description}
         for m in FUSION_METRICS.values()
     ])
+
+
+def _separation_of(run: Run, subject: str) -> list[dict]:
+    patient = run.patient(subject)
+    gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
+    around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
+    return [
+        {"subject": subject, "method": name,
+         **separation(read_fused(run, subject, name), gtv, around)._asdict()}
+        for name in run_methods(run)
+    ]
+
+
+def separation_table(run: Run) -> pd.DataFrame:
+    """Tidy: subject, method, auc, separability, dice of tumour against its surroundings."""
+    return _over_test_patients(run, partial(_separation_of, run))

@@ -117,3 +117,25 @@ def test_ablations_of_a_smoke_run(root, monkeypatch):
         assert on["cnr"] == off["cnr"]  # T2w does not move
     assert (registration.loc[(0.0, "t1w")]["q_t1w"] != registration.loc[(1.0, "t1w")]["q_t1w"]).all()
     assert set(windows["method"]) <= set(METHODS)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("smoke")
+def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
+    from pgmif_core.pipeline import main
+
+    monkeypatch.chdir(root)
+    made = root / "results" / "phantom-smoke"
+    targets = ["08_delineation/separation.csv", "09_ablations/window.csv", "09_ablations/seed.csv"]
+    arguments = ["reproduce", "--profile", "smoke", "--set", "ablation_values=[0, 10]"]
+    files = [f"results/phantom-smoke/{t}" for t in targets]
+    assert main([*arguments, "--", "--cores", "1", *files]) == 0
+    separation = pd.read_csv(made / targets[0])
+    assert {"t1w", "t2w", "pgmif", "poisson"} <= set(separation["method"])
+    assert separation["separability"].between(0.5, 1).all()
+    figures = root / "figures" / "phantom-smoke"
+    for name in ("figure_8_separation", "figure_9_window", "figure_9_seed"):
+        assert (figures / f"{name}.png").stat().st_size > 3000
+    spread = pd.read_csv(figures / "table_9_seed_spread.csv")
+    assert (spread["seeds"] == 2).all()
+    assert set(spread["method"]) == {"pgmif", "gmmci", "dlmwl"}

@@ -11,12 +11,12 @@ import pytest
 
 LAYERS = [
     "files", "fingerprints", "gradients", "losses", "networks", "metrics", "fusion_metrics",
-    "regions", "statistics", "published", "comparators", "phantom", "dicom", "images", "contours",
-    "validation", "cohort", "registration", "slices", "methods", "training", "parameters",
-    "patients", "volumes", "qc", "preprocessing", "evaluation", "comparisons", "frontier",
-    "figures", "evidence_figures", "panels", "architecture", "claims", "steps", "learning",
-    "outside", "fused", "fusion", "standing", "ablations", "notebooks", "pipeline", "layouts",
-    "download", "single", "cli",
+    "regions", "delineation", "statistics", "published", "comparators", "phantom", "dicom",
+    "images", "contours", "validation", "cohort", "registration", "slices", "methods", "training",
+    "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "comparisons",
+    "frontier", "figures", "evidence_figures", "panels", "architecture", "claims", "steps",
+    "learning", "outside", "fused", "fusion", "standing", "ablations", "notebooks", "pipeline",
+    "layouts", "download", "single", "cli",
 ]
 
 
