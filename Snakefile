@@ -10,7 +10,10 @@ from pgmif_core.pipeline import LAST, outside_files, patient_files
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
 LEARNED = ["pgmif", "gmmci", "dlmwl", "pgmif_literal"]
-ABLATIONS = ["epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "registration"]
+ABLATIONS = [
+    "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
+    "registration",
+]
 THREADS = max(1, workflow.cores)
 
 

@@ -79,6 +79,10 @@ ABLATIONS: dict[str, Ablation] = {
         "largest distance of the reference window (mm)", (10.0, 15.0, 25.0, 40.0),
         (*UNTRAINED, "pgmif"),
     ),
+    "pooling": Ablation(
+        "σ of the reference, 0: pooled, 1: within slices", (0.0, 1.0),
+        (*UNTRAINED, "t2w_blurred", "pgmif"),
+    ),
     "registration": Ablation(
         "registration of T1w, 0: off, 1: on", (0.0, 1.0), (*UNTRAINED, "average", "pgmif")
     ),
@@ -151,7 +155,7 @@ def measured_variant(
     for method in ABLATIONS[name].methods:
         volume = fuse_volume(method, patient, weights.get(method))
         row = {"ablation": name, "value": value, "method": method, "subject": subject,
-               "cnr": cnr(volume, patient)}
+               "cnr": cnr(volume, patient, pooled=not (name == "pooling" and value))}
         # against the registered sources: a shifted T1w must not be its own yardstick
         row |= {f"q_{modality.lower()}": sobel_against(volume, truth, m)
                 for m, modality in enumerate(run.cohort().modalities)}
@@ -186,7 +190,8 @@ def in_force(run: Run, name: str) -> float | None:
     """The value of an ablation that the run itself has; None where none is alike."""
     ablation, p = ABLATIONS[name], run.parameters
     if ablation.change is None:
-        return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm}.get(name, 1.0)
+        return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm,
+                "pooling": 0.0, "registration": 1.0}[name]
     method = ablation.methods[0]
     mine = training_settings(run, method)
     alike = [v for v in ablation.values

@@ -32,9 +32,10 @@ def fuse_volume(
     return method(sources, weights)[:, 0].numpy()
 
 
-def cnr(volume: NDArray, patient: PatientSlices) -> float:
+def cnr(volume: NDArray, patient: PatientSlices, pooled: bool = True) -> float:
     """CNR (Eq. 8) of a fused volume over the patient's pooled tumour and reference regions."""
-    return contrast_to_noise_ratio(volume, np.asarray(patient.gtv), np.asarray(patient.reference))
+    masks = np.asarray(patient.gtv), np.asarray(patient.reference)
+    return contrast_to_noise_ratio(volume, *masks, pooled)
 
 
 def sobel_against(volume: NDArray, patient: PatientSlices, modality: int) -> float:

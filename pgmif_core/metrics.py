@@ -21,21 +21,30 @@ def _masked(name: str, image: NDArray, mask: NDArray) -> NDArray:
     return image[mask].astype(np.float64)
 
 
-def contrast_to_noise_ratio(image: NDArray, tumour: NDArray, reference: NDArray) -> float:
+def contrast_to_noise_ratio(
+    image: NDArray, tumour: NDArray, reference: NDArray, pooled: bool = True
+) -> float:
     """Tumour contrast-to-noise ratio (μ_t − μ_r) / σ_r (Eq. 8). Higher is better; signed.
 
     `image` (…, h, w) is one patient's volume or slice; `tumour` and `reference` are boolean masks of
     its shape (GTV and nearby homogeneous region), pooled over all slices; σ_r is the population
-    standard deviation. Negative where the tumour is darker than its reference. Invariant to
+    standard deviation. With `pooled=False` σ_r is taken within slices (root of the mean variance
+    around each slice's own mean): steps between slices no longer count as noise. Negative where the tumour is darker than its reference. Invariant to
     positive affine intensity changes. Note: blurring raises it. Raises ValueError on an empty or
     misshapen mask and where σ_r = 0.
     """
     inside = _masked("tumour", image, tumour)
     outside = _masked("reference", image, reference)
-    noise = outside.std()
+    noise = outside.std() if pooled else _within_slices(image, reference)
     if noise == 0:
         raise ValueError("the reference region is constant (σ = 0): the CNR is undefined")
     return float((inside.mean() - outside.mean()) / noise)
+
+
+def _within_slices(image: NDArray, mask: NDArray) -> float:
+    planes = zip(np.asarray(image), np.asarray(mask), strict=True)
+    parts = [x[m].astype(np.float64) for x, m in planes if m.any()]
+    return float(np.sqrt(np.concatenate([(v - v.mean()) ** 2 for v in parts]).mean()))
 
 
 def inter_patient_cv(values: ArrayLike) -> float:

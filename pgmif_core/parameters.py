@@ -85,7 +85,8 @@ class Parameters(BaseModel):
     )
 
     ablation: Literal[
-        "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "registration"
+        "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
+        "registration",
     ] = Field("epsilon", description="the decision that 09_ablations varies")
     ablation_values: list[float] = Field([], description="its values; empty: those of the core")
 

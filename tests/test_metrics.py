@@ -164,3 +164,20 @@ def test_mann_whitney_against_enumeration():
 def test_quartiles_match_numpy_and_are_ordered():
     low, middle, high = quartiles([3, 1, 2, 4])
     assert (low, middle, high) == (1.75, 2.5, 3.25)
+
+
+def test_noise_within_slices_ignores_steps_between_them():
+    rng = np.random.default_rng(0)
+    image = rng.normal(0, 1, (4, 12, 13))
+    tumour, reference = np.zeros((2, 4, 12, 13), bool)
+    tumour[:, 2:5, 2:6], reference[:3, 7:11, 7:12] = True, True
+    stepped = image + 5.0 * np.arange(4)[:, None, None]
+    deviations = [image[k][reference[k]] - image[k][reference[k]].mean() for k in range(3)]
+    sigma = np.sqrt(np.mean(np.square(deviations)))
+    for volume in (image, stepped):
+        expected = (volume[tumour].mean() - volume[reference].mean()) / sigma
+        found = contrast_to_noise_ratio(volume, tumour, reference, pooled=False)
+        assert found == pytest.approx(expected)
+    one = [x[:1] for x in (image, tumour, reference)]
+    pooled = contrast_to_noise_ratio(*one)
+    assert contrast_to_noise_ratio(*one, pooled=False) == pytest.approx(pooled)
