@@ -29,9 +29,9 @@ def contrast_to_noise_ratio(
     `image` (…, h, w) is one patient's volume or slice; `tumour` and `reference` are boolean masks of
     its shape (GTV and nearby homogeneous region), pooled over all slices; σ_r is the population
     standard deviation. With `pooled=False` σ_r is taken within slices (root of the mean variance
-    around each slice's own mean): steps between slices no longer count as noise. Negative where the tumour is darker than its reference. Invariant to
-    positive affine intensity changes. Note: blurring raises it. Raises ValueError on an empty or
-    misshapen mask and where σ_r = 0.
+    around each slice's own mean): steps between slices no longer count as noise. Negative where the
+    tumour is darker than its reference. Invariant to positive affine intensity changes. Note:
+    blurring raises it. Raises ValueError on an empty or misshapen mask and where σ_r = 0.
     """
     inside = _masked("tumour", image, tumour)
     outside = _masked("reference", image, reference)
