@@ -19,6 +19,7 @@ SHARPENINGS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # weight of the u
 STRETCHES = (1.25, 1.5, 2.0, 3.0)  # intensities multiplied, cut at 1: window and level
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+SMALLEST_MARGIN = 0.01  # of CNR: nearer counts as on the curve (tables keep six digits)
 
 
 def trivial_images(image: NDArray) -> Iterator[tuple[str, float, NDArray]]:
@@ -101,8 +102,8 @@ def standing_table(
 
     `measures`: subject, method, cnr, q_<modality> …; `trivial` as from `trivial_rows`. One row per
     method and Q. `margin` is the median CNR minus what trivial filters reach at that Q; `above_share`
-    the share of resampled patient groups with a positive margin. `verdict`: "above" where that
-    share is at least 0.95, "below" where at most 0.05, else "not distinguishable".
+    and `below_share` the shares of resampled patient groups whose margin is beyond ±0.01. `verdict`:
+    "above" or "below" where that share is at least 0.95, else "not distinguishable".
     """
     patients = sorted(measures["subject"].unique())
     rng = np.random.default_rng(seed)
@@ -121,16 +122,14 @@ def standing_table(
         for (name,), values in _samples(measures, ["method"], [q, "cnr"]).items():
             point = np.median(values[draws], axis=1)
             margins = np.min([margin_above(point, curve) for curve in sources.values()], axis=0)
-            share = float((margins[1:] > 0).mean())
-            rows.append({"method": name, "against": q, "q": point[0, 0], "cnr": point[0, 1],
-                         "margin": margins[0], "above_share": share, "verdict": _verdict(share)})
+            above, below = (float((sign * margins[1:] > SMALLEST_MARGIN).mean()) for sign in (1, -1))
+            rows.append({
+                "method": name, "against": q, "q": point[0, 0], "cnr": point[0, 1],
+                "margin": margins[0], "above_share": above, "below_share": below,
+                "verdict": "above" if above >= CONFIDENCE else
+                           "below" if below >= CONFIDENCE else "not distinguishable",
+            })
     return pd.DataFrame(rows)
-
-
-def _verdict(share: float) -> str:
-    if share >= CONFIDENCE:
-        return "above"
-    return "below" if share <= 1 - CONFIDENCE else "not distinguishable"
 
 
 def median_ellipse(values: NDArray, seed: int = 0) -> tuple[float, float, float] | None:

@@ -113,6 +113,9 @@ def test_sources_do_not_lie_above_themselves(patient):
     table = standing_table(measures, trivial)
     assert (table["margin"] <= 1e-6).all()
     assert not (table["verdict"] == "above").any()
+    # what a CSV of six digits leaves of a number must not lift a source above itself
+    measures[["cnr", "q_t1w", "q_t2w"]] *= 1 + 1e-6
+    assert not (standing_table(measures, trivial)["verdict"] == "above").any()
 
 
 def test_ellipse_covers_bootstrapped_medians():
