@@ -15,6 +15,7 @@ from pgmif_core.frontier import curves, median_ellipse
 from pgmif_core.fusion_metrics import FUSION_METRICS
 from pgmif_core.methods import NOT_IN_COMPARISON, method_named, ordered_methods
 from pgmif_core.metrics import NO_CHANGE
+from pgmif_core.statistics import SMALLEST_BOOTSTRAP
 
 # Okabe-Ito colours: told apart with any colour vision
 KIND_COLOURS = {
@@ -215,10 +216,10 @@ def frontier_figure(
     shown = measures[measures["method"].isin(names)]["cnr"]
     low, high = np.percentile(shown, [2, 98])
     axes[0, 0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-    name_cohort(
-        figure, label, f"{measures['subject'].nunique()} test patients (faint), medians with 95 % "
-        "bootstrap ellipse; ★: above the solid curves in 95 % of resampled groups",
-    )
+    count = measures["subject"].nunique()
+    what = "medians with 95 % bootstrap ellipse" if count >= SMALLEST_BOOTSTRAP else "medians"
+    name_cohort(figure, label, f"{count} test patients (faint), {what}; ★: above the solid curves in "
+                "95 % of resampled groups")
     return figure
 
 

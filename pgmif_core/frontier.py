@@ -13,6 +13,7 @@ from scipy import ndimage, stats
 
 from pgmif_core.evaluation import cnr, measured_slices, sobel_against
 from pgmif_core.slices import PatientSlices
+from pgmif_core.statistics import SMALLEST_BOOTSTRAP
 
 BLURS_PX = (2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # σ of a Gaussian
 SHARPENINGS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # weight of the unsharp mask, σ = 1 px
@@ -137,7 +138,7 @@ def median_ellipse(values: NDArray, seed: int = 0) -> tuple[float, float, float]
 
     `values` (patients, 2); None with fewer than five patients.
     """
-    if len(values) < 5:
+    if len(values) < SMALLEST_BOOTSTRAP:
         return None
     draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     spread = np.cov(np.median(values[draws], axis=1).T)
