@@ -82,15 +82,18 @@ def standing_text(folder: Path) -> list[str]:
     windowed = table.assign(above=table["verdict_stretched"] == "above")
     windowed = windowed.groupby("method", sort=False)["above"].all()
     paired = pd.read_csv(folder / "table_paired.csv")
-    won = (paired["p_holm"] < 0.05) & (paired["rank_biserial"] > 0)
-    cnr = paired["measure"] == "cnr"
+    papers = paired[paired["p_holm"].notna()]
+    won = papers[(papers["p_holm"] < 0.05) & (papers["rank_biserial"] > 0)]
+    cnr = papers["measure"] == "cnr"
+    patients, least = int(paired["n"].iloc[0]), 2.0 ** (1 - paired["n"].iloc[0])
     return [
         "Above every curve that a blurred or sharpened source traces, in both Q and in 95 % of "
         f"resampled patient groups: {_names(clear[clear])}; where intensities may be stretched too: "
         f"{_names(windowed[windowed])}.",
-        f"Of {len(paired)} paired comparisons PGMIF wins {won.sum()} after Holm's correction, "
-        f"{(won & cnr).sum()} of {cnr.sum()} in CNR ([`table_paired.csv`](figures/{folder.name}/"
-        "table_paired.csv)).",
+        f"Paired tests ([`table_paired.csv`](figures/{folder.name}/table_paired.csv)): of the "
+        f"{len(papers)} comparisons that the paper makes, PGMIF wins {len(won)} after Holm's "
+        f"correction, {(won['measure'] == 'cnr').sum()} of {cnr.sum()} in CNR; with {patients} patients no P can "
+        f"be below {least:.2g}.",
     ]
 
 

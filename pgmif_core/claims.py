@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from pgmif_core.comparisons import COMPARED
 from pgmif_core.evaluation import TARGET
 from pgmif_core.methods import NOT_IN_COMPARISON, method_named
 
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
-COMPARED = ("t1w", "t2w", "gmmci", "dlmwl", "pwa", "moi")  # what the paper compares PGMIF with
 SMALLEST_SAMPLE = 4  # below 4 against 4 no Mann-Whitney P can fall under 0.05
 
 

@@ -18,6 +18,8 @@ from pgmif_core.statistics import (
     quartiles,
 )
 
+COMPARED = ("t1w", "t2w", "gmmci", "dlmwl", "pwa", "moi")  # what the paper compares PGMIF with
+
 
 def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
@@ -98,8 +100,10 @@ def paired_comparisons(
 
     `measures` as from `measures_by_patient`, or with other `columns` of measures. Columns: measure,
     method, n, median_difference (target minus method), p_mann_whitney (as the paper tests),
-    p_wilcoxon (paired: the right test), p_holm (adjusted over all rows of this table), rank_biserial.
-    An untouched source is not compared in Q against itself, which is the same for every patient.
+    p_wilcoxon (paired: the right test), p_holm (adjusted over the methods that the paper compares
+    with; NaN for others), p_holm_all (over all rows, which with few patients none can pass: the least
+    P is 2^(1−n)), rank_biserial. An untouched source is not compared in Q against itself, which is
+    the same for every patient.
     """
     columns = list(columns) or [c for c in measures if c == "cnr" or c.startswith("q_")]
     wide = measures.pivot(index="subject", columns="method", values=columns)
@@ -118,7 +122,11 @@ def paired_comparisons(
                 "rank_biserial": paired.rank_biserial,
             })
     table = pd.DataFrame(rows)
-    table.insert(6, "p_holm", holm(table["p_wilcoxon"]))
+    # the paper compares sources in CNR only
+    fused = table["method"].map(lambda name: method_named(name).kind != "source")
+    papers = table["method"].isin(COMPARED) & (fused | (table["measure"] == "cnr"))
+    table.insert(6, "p_holm", holm(table["p_wilcoxon"].where(papers)))
+    table.insert(7, "p_holm_all", holm(table["p_wilcoxon"]))
     return table
 
 
