@@ -92,8 +92,8 @@ def standing_text(folder: Path) -> list[str]:
         f"{_names(windowed[windowed])}.",
         f"Paired tests ([`table_paired.csv`](figures/{folder.name}/table_paired.csv)): of the "
         f"{len(papers)} comparisons that the paper makes, PGMIF wins {len(won)} after Holm's "
-        f"correction, {(won['measure'] == 'cnr').sum()} of {cnr.sum()} in CNR; with {patients} patients no P can "
-        f"be below {least:.2g}.",
+        f"correction, {(won['measure'] == 'cnr').sum()} of {cnr.sum()} in CNR; with "
+        f"{patients} patients no P can be below {least:.2g}.",
     ]
 
 
