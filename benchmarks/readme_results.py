@@ -86,10 +86,19 @@ def standing_text(folder: Path) -> list[str]:
     won = papers[(papers["p_holm"] < 0.05) & (papers["rank_biserial"] > 0)]
     cnr = papers["measure"] == "cnr"
     patients, least = int(paired["n"].iloc[0]), 2.0 ** (1 - paired["n"].iloc[0])
-    return [
+    standing = (
         "Above every curve that a blurred or sharpened source traces, in both Q and in 95 % of "
         f"resampled patient groups: {_names(clear[clear])}; where intensities may be stretched too: "
-        f"{_names(windowed[windowed])}.",
+        f"{_names(windowed[windowed])}."
+    )
+    if (table["verdict"] == "too few patients").all():
+        ahead = table.groupby("method", sort=False)["margin"].min()
+        standing = (
+            "Above every curve that a blurred or sharpened source traces, in both Q, by medians alone "
+            f"(too few patients for a verdict): {_names(ahead[ahead > 0.01])}."
+        )
+    return [
+        standing,
         f"Paired tests ([`table_paired.csv`](figures/{folder.name}/table_paired.csv)): of the "
         f"{len(papers)} comparisons that the paper makes, PGMIF wins {len(won)} after Holm's "
         f"correction, {(won['measure'] == 'cnr').sum()} of {cnr.sum()} in CNR; with "

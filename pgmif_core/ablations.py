@@ -107,6 +107,8 @@ def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
 
 
 def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -> PatientSlices | None:
+    if run.cohort().value(patient.subject, "reference"):
+        return None  # drawn by hand: there is no window to vary
     p = run.parameters
     window = value if name == "window" else p.reference_window_mm
     farthest = value if name == "distance" else p.reference_farthest_mm
@@ -183,7 +185,22 @@ def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.Data
 
         done = each_patient(work, run.cohort().subjects("test"), 1, say=lambda _: None)
         rows += [row for part in done for row in part]
-    return pd.DataFrame(rows)
+    return _measured_at_every_value(pd.DataFrame(rows), name, run.cohort().subjects("test"))
+
+
+def _measured_at_every_value(table: pd.DataFrame, name: str, subjects: Sequence[str]) -> pd.DataFrame:
+    """Only patients that have a row at every value: medians along a curve are of the same patients."""
+    counts = table.groupby("subject")["value"].nunique() if len(table) else pd.Series(dtype=int)
+    whole = set(counts.index[counts == table["value"].nunique()]) if len(table) else set()
+    if not whole:
+        raise ValueError(
+            f"{name}: no test patient can be measured at every value; is the reference region drawn "
+            "by hand, or a window too large? Name other values (ablation_values)."
+        )
+    left_out = [s for s in subjects if s not in whole]
+    if left_out:
+        print(f"{name}: not measurable at every value and left out: {', '.join(left_out)}")
+    return table[table["subject"].isin(whole)].reset_index(drop=True)
 
 
 def in_force(run: Run, name: str) -> float | None:
@@ -201,9 +218,9 @@ def in_force(run: Run, name: str) -> float | None:
 
 def untouched_sources(run: Run) -> pd.DataFrame:
     """Medians over test patients of CNR and Q of T1w and T2w as they are: columns method, measures."""
+    weights = {"pgmif": run.weights("pgmif")}
     rows = [row for subject in run.cohort().subjects("test")
-            for row in measured_variant(run, "distance", run.parameters.reference_farthest_mm,
-                                        {"pgmif": run.weights("pgmif")}, subject)]
+            for row in measured_variant(run, "pooling", 0.0, weights, subject)]
     table = pd.DataFrame(rows)
     table = table[table["method"].isin(("t1w", "t2w"))]
     return table.groupby("method").median(numeric_only=True).drop(columns="value").reset_index()

@@ -192,12 +192,14 @@ def frontier_figure(
     columns = [c for c in measures if c.startswith("q_")]
     medians = curves(trivial)
     figure, axes = new_figure(PAGE_INCHES, 4.6, 1, len(columns), sharey=True)
+    sources = list(dict.fromkeys(["T2w", *medians["source"]]))
+    shades = dict(zip(sources, ("#444444", "#999999", "#8c6d31", "#7b4173", "#31a354", "#756bb1"),
+                      strict=False))
     for ax, q in zip(axes[0], columns, strict=True):
         for (source, family), curve in medians.groupby(["source", "family"]):
-            shade = "#444444" if source == "T2w" else "#999999"
             style = {"filtered": "-", "stretched": ":"}[family]
             word = {"filtered": "blurred … sharpened", "stretched": "stretched"}[family]
-            ax.plot(curve[q], curve["cnr"], style, color=shade, linewidth=1.3, zorder=1,
+            ax.plot(curve[q], curve["cnr"], style, color=shades[source], linewidth=1.3, zorder=1,
                     label=f"{source} {word}")
         verdicts = standing[standing["against"] == q].set_index("method")["verdict"]
         of_kind: dict[str, int] = {}
@@ -205,16 +207,20 @@ def frontier_figure(
             method = method_named(name)
             marker = MARKERS[of_kind.setdefault(method.kind, 0) % len(MARKERS)]
             of_kind[method.kind] += 1
-            star = " ★" if verdicts[name] == "above" else ""
             values = measures.loc[measures["method"] == name, [q, "cnr"]].to_numpy()
-            _draw_method(ax, values, marker, KIND_COLOURS[method.kind], method.label + star)
+            _draw_method(ax, values, marker, KIND_COLOURS[method.kind], method.label)
+            if verdicts[name] == "above":
+                ax.annotate("★", np.median(values, axis=0), xytext=(4, 3), fontsize=8,
+                            textcoords="offset points")
         ax.axvline(NO_CHANGE, color="k", linewidth=0.5, linestyle="--")
-        ax.set_xlabel(f"Q against {q.removeprefix('q_')}".replace("t1w", "T1w").replace("t2w", "T2w"))
-        ax.legend(frameon=False, fontsize=5.5, loc="upper center", bbox_to_anchor=(0.5, -0.12),
-                  ncols=3, columnspacing=0.8, handletextpad=0.2)
+        ax.set_xlabel(f"Q against {method_named(q.removeprefix('q_')).label}")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, fontsize=6, ncols=5,
+                  loc="outside upper center", columnspacing=1.0, handletextpad=0.3)
     axes[0, 0].set_ylabel("tumour CNR")
-    shown = measures[measures["method"].isin(names)]["cnr"]
-    low, high = np.percentile(shown, [2, 98])
+    shown = measures[measures["method"].isin(names)]
+    middle = shown.groupby("method")["cnr"].median()
+    low, high = np.percentile(shown["cnr"], [2, 98])
+    low, high = min(low, middle.min()), max(high, middle.max())
     axes[0, 0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     count = measures["subject"].nunique()
     what = "medians with 95 % bootstrap ellipse" if count >= SMALLEST_BOOTSTRAP else "medians"

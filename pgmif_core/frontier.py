@@ -76,7 +76,7 @@ def margin_above(point: NDArray, curve: NDArray) -> NDArray:
 
     `point` (…, 2) and `curve` (settings, …, 2) hold (Q, CNR); settings are joined by straight lines.
     The margin is the method's CNR minus the best CNR that the curve reaches with at least the
-    method's Q; infinite where it reaches none.
+    method's Q; beyond the end of the sweep, minus the CNR at its highest Q.
     """
     beyond, height = curve[..., 0] - point[..., 0], curve[..., 1]
     reached = np.where(beyond >= 0, height, -np.inf).max(axis=0)
@@ -84,6 +84,8 @@ def margin_above(point: NDArray, curve: NDArray) -> NDArray:
     share = np.where(crossed, beyond[:-1] / np.where(crossed, beyond[:-1] - beyond[1:], 1), 0)
     crossing = height[:-1] + share * (height[1:] - height[:-1])
     reached = np.maximum(reached, np.where(crossed, crossing, -np.inf).max(axis=0))
+    sharpest = np.take_along_axis(height, beyond.argmax(axis=0)[None], 0)[0]
+    reached = np.where(np.isfinite(reached), reached, sharpest)
     return point[..., 1] - reached
 
 
@@ -104,9 +106,13 @@ def standing_table(
     `measures`: subject, method, cnr, q_<modality> …; `trivial` as from `trivial_rows`. One row per
     method and Q. `margin` is the median CNR minus what trivial filters reach at that Q; `above_share`
     and `below_share` the shares of resampled patient groups whose margin is beyond ±0.01. `verdict`:
-    "above" or "below" where that share is at least 0.95, else "not distinguishable".
+    "above" or "below" where that share is at least 0.95, else "not distinguishable"; with fewer than
+    five patients no resampling says anything: "too few patients". Raises ValueError unless both
+    tables have the same patients.
     """
     patients = sorted(measures["subject"].unique())
+    if patients != sorted(trivial["subject"].unique()):
+        raise ValueError("methods and trivial filters were not measured on the same patients")
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(patients), size=(RESAMPLES, len(patients)))
     draws = np.vstack((np.arange(len(patients)), draws))  # the first is the cohort itself
@@ -124,11 +130,13 @@ def standing_table(
             point = np.median(values[draws], axis=1)
             margins = np.min([margin_above(point, curve) for curve in sources.values()], axis=0)
             above, below = (float((sign * margins[1:] > SMALLEST_MARGIN).mean()) for sign in (1, -1))
+            if len(patients) < SMALLEST_BOOTSTRAP:
+                above = below = np.nan
             rows.append({
                 "method": name, "against": q, "q": point[0, 0], "cnr": point[0, 1],
                 "margin": margins[0], "above_share": above, "below_share": below,
-                "verdict": "above" if above >= CONFIDENCE else
-                           "below" if below >= CONFIDENCE else "not distinguishable",
+                "verdict": "too few patients" if np.isnan(above) else "above" if above >= CONFIDENCE
+                           else "below" if below >= CONFIDENCE else "not distinguishable",
             })
     return pd.DataFrame(rows)
 

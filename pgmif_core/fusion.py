@@ -23,7 +23,7 @@ from pgmif_core.methods import (
     load_generator,
     method_named,
 )
-from pgmif_core.outside import outside_file, read_outside
+from pgmif_core.outside import check_measurable, outside_file, read_outside
 from pgmif_core.patients import each_patient
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import store_fingerprint
@@ -53,6 +53,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
         if {key: known.get(key) for key in details} != details:
             if name in outside:
                 volume = read_outside(outside[name], patient)
+                check_measurable(outside[name], volume, patient)
             else:
                 volume = fuse_volume(method, patient, weights.get(name))
             known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}

@@ -91,3 +91,13 @@ def read_outside(path: Path, patient: PatientSlices) -> NDArray[np.float32]:
             "the program's own data range; stretching each image would change what is measured."
         )
     return np.clip(volume, 0, 1)
+
+
+def check_measurable(path: Path, volume: NDArray, patient: PatientSlices) -> None:
+    """Raise ImageError where no CNR can be had: the reference region came out constant."""
+    seen = volume[np.asarray(patient.reference)]
+    if seen.size and np.ptp(seen) == 0:
+        raise ImageError(
+            f"{path}: expected some noise in the patient's reference region, found {seen[0]:g} in every "
+            "pixel; was the image clipped or thresholded? Its CNR is undefined."
+        )

@@ -75,13 +75,18 @@ def _separation_of(run: Run, subject: str) -> list[dict]:
     patient = run.patient(subject)
     gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
     around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
+    # everything called tumour: what no skill at all reaches
+    chance = 2 * gtv.sum() / (2 * gtv.sum() + around.sum())
     return [
         {"subject": subject, "method": name,
-         **separation(read_fused(run, subject, name), gtv, around)._asdict()}
+         **separation(read_fused(run, subject, name), gtv, around)._asdict(), "dice_chance": chance}
         for name in run_methods(run)
     ]
 
 
 def separation_table(run: Run) -> pd.DataFrame:
-    """Tidy: subject, method, auc, separability, dice of tumour against its surroundings."""
+    """Tidy: subject, method, and the separation of tumour from its surroundings.
+
+    Columns auc, separability, dice, and dice_chance, the Dice of calling everything tumour.
+    """
     return _over_test_patients(run, partial(_separation_of, run))

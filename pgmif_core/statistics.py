@@ -63,12 +63,21 @@ def paired_wilcoxon(first: ArrayLike, second: ArrayLike) -> Wilcoxon:
     if difference.size == 0:
         return Wilcoxon(1.0, 0.0)
     ranks = stats.rankdata(np.abs(difference))
-    effect = float((ranks * np.sign(difference)).sum() / ranks.sum())
-    if len(np.unique(ranks)) == ranks.size:
-        p = stats.wilcoxon(difference, method="exact").pvalue
-    else:  # ties: no closed distribution, but every sign pattern can be gone through
-        p = stats.wilcoxon(difference, method=stats.PermutationMethod(n_resamples=2**14)).pvalue
-    return Wilcoxon(float(p), effect)
+    signed = float((ranks * np.sign(difference)).sum())
+    return Wilcoxon(_signed_rank_p(ranks, signed), signed / float(ranks.sum()))
+
+
+def _signed_rank_p(ranks: NDArray, signed: float) -> float:
+    """Exact P of a sum of signed ranks, ties or not: all 2^n sign patterns, counted by convolution.
+
+    (scipy is exact only without ties.)
+    """
+    doubled = np.rint(2 * ranks).astype(int)  # mid-ranks are halves
+    chance = np.ones(1)
+    for rank in doubled:
+        chance = (np.pad(chance, (0, 2 * rank)) + np.pad(chance, (2 * rank, 0))) / 2
+    sums = np.arange(chance.size) - doubled.sum()
+    return float(min(chance[np.abs(sums) >= round(2 * abs(signed))].sum(), 1.0))
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -87,14 +96,16 @@ def bootstrap_interval(
 ) -> Interval:
     """BCa bootstrap interval of a statistic over patients (Efron 1987; scipy).
 
-    NaN with fewer than five patients, or where all resamples agree.
+    NaN with fewer than five patients, or where all agree. Where leaving out any one patient changes
+    nothing (equal medians), BCa is undefined and the percentile interval is given.
     """
     values = np.asarray(values, float)
     if values.size < SMALLEST_BOOTSTRAP or np.ptp(values) == 0:
         return Interval(np.nan, np.nan)
+    without_one = [statistic(np.delete(values, k)) for k in range(values.size)]
     result = stats.bootstrap(
-        (values,), statistic, n_resamples=RESAMPLES, confidence_level=confidence, method="BCa",
-        rng=np.random.default_rng(seed),
+        (values,), statistic, n_resamples=RESAMPLES, confidence_level=confidence,
+        method="BCa" if np.ptp(without_one) > 0 else "percentile", rng=np.random.default_rng(seed),
     )
     return Interval(*map(float, result.confidence_interval))
 

@@ -3,7 +3,14 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from pgmif_core.ablations import ABLATIONS, ablation_table, in_force, seed_spread, variant_weights
+from pgmif_core.ablations import (
+    ABLATIONS,
+    _measured_at_every_value,
+    ablation_table,
+    in_force,
+    seed_spread,
+    variant_weights,
+)
 from pgmif_core.cohort import read_manifest
 from pgmif_core.evaluation import cnr, fuse_volume
 from pgmif_core.evidence_figures import ablation_figure, seeds_figure
@@ -67,6 +74,16 @@ def test_seed_spread_by_hand():
     assert (row["lowest"], row["median"], row["highest"]) == (2, 12, 22)
     assert row["seed_sd"] == pytest.approx(10)
     assert row["patient_sd"] == pytest.approx(np.std(range(5), ddof=1))
+
+
+def test_patients_that_drop_out_at_one_value_are_left_out_of_all(capsys):
+    table = spread_table()
+    gone = table[(table["subject"] != "p3") | (table["value"] != 2)]
+    kept = _measured_at_every_value(gone, "window", [f"p{k}" for k in range(5)])
+    assert sorted(kept["subject"].unique()) == ["p0", "p1", "p2", "p4"]
+    assert "left out: p3" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no test patient"):
+        _measured_at_every_value(table[:0], "window", ["p0"])
 
 
 def test_figures_name_cohort_values_and_methods():

@@ -76,9 +76,12 @@ def test_laplacian_pyramid_by_scipy():
         return x[::2, ::2]
 
     def larger(x, shape):
-        axes = [(np.arange(n) + 0.5) * k / n - 0.5 for n, k in zip(shape, x.shape, strict=True)]
-        grid = np.meshgrid(*axes, indexing="ij")
-        return ndimage.map_coordinates(x, grid, order=1, mode="nearest")
+        padded = np.pad(x, 1, mode="edge")
+        wide = np.zeros([2 * n for n in padded.shape])
+        wide[::2, ::2] = padded
+        for axis in (0, 1):  # zeros between samples, then twice the filter
+            wide = ndimage.correlate1d(wide, np.array([1, 4, 6, 4, 1]) / 8, axis=axis, mode="constant")
+        return wide[2 : 2 + shape[0], 2 : 2 + shape[1]]
 
     sources = random_sources((1, 2, 39, 32))
     images, details = list(sources[0].numpy()), []
@@ -91,6 +94,24 @@ def test_laplacian_pyramid_by_scipy():
         expected = larger(expected, detail.shape) + detail
     result = laplacian_pyramid(sources)[0, 0].numpy()
     np.testing.assert_allclose(result, expected.clip(0, 1), atol=1e-12)
+
+
+def test_laplacian_pyramid_is_not_shifted():
+    rows, columns = torch.meshgrid(*(torch.arange(97.0) - 48,) * 2, indexing="ij")
+    disc = 1 / (1 + ((rows**2 + columns**2).sqrt() - 20).exp())
+    fused = laplacian_pyramid(torch.stack((disc, torch.full_like(disc, 0.4)))[None])[0, 0]
+    torch.testing.assert_close(fused, fused.flip(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(fused, fused.flip(1), atol=1e-5, rtol=0)
+    ramp = (0.5 + rows / 200).expand(97, 97)
+    fused = laplacian_pyramid(torch.stack((ramp, torch.full_like(ramp, 0.5)))[None])[0, 0]
+    torch.testing.assert_close(fused[40:57], ((ramp + 0.5) / 2)[40:57], atol=2e-3, rtol=0)
+
+
+def test_equal_sources_sharpen_each_other_in_the_gradient_domain():
+    """√m times the gradient, as its authors have it: the tables' readers are told."""
+    one = random_sources((1, 1, 20, 30))
+    field = fused_gradient(one.expand(1, 3, 20, 30))
+    torch.testing.assert_close(field.norm(), 3**0.5 * fused_gradient(one).norm())
 
 
 def test_wavelet_by_single_levels():

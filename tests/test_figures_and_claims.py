@@ -195,7 +195,8 @@ def test_frontier_figure_names_curves_methods_and_winners(patients):
         for m in names for q in ("q_t1w", "q_t2w")
     ])
     texts = texts_of(frontier_figure(measures, trivial, standing, "phantoms"))
-    for part in ("PGMIF", "MoI ★", "someone_elses", "T2w blurred … sharpened", "T1w stretched",
+    assert texts.count("★") == 2  # one in each panel
+    for part in ("PGMIF", "MoI", "someone_elses", "T2w blurred … sharpened", "T1w stretched",
                  "Q against T1w", "Q against T2w"):
         assert part in texts
     assert any(f"{patients} test patients" in t and ("ellipse" in t) == (patients == 8) for t in texts)

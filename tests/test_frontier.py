@@ -30,7 +30,7 @@ def patient():
 
 @pytest.mark.parametrize(("point", "margin"), [
     ((0.3, 2.5), 0.5), ((0.3, 1.5), -0.5), ((0.5, 2.0), 0.25), ((0.6, 1.5), 0.0),
-    ((0.7, 0.9), 0.9 - (1.5 - 1 / 3)), ((0.95, -3.0), np.inf),
+    ((0.7, 0.9), 0.9 - (1.5 - 1 / 3)), ((0.95, -3.0), -3.5), ((0.95, 0.6), 0.1),
 ])
 def test_margin_by_hand(point, margin):
     assert margin_above(np.array(point), CURVE) == pytest.approx(margin)
@@ -98,6 +98,18 @@ def test_verdicts(shift, verdict):
     assert row["verdict"] == verdict
     if verdict != "not distinguishable":
         assert row["margin"] == pytest.approx(shift + 0.08, abs=0.03)
+
+
+@pytest.mark.parametrize("patients", [1, 3])
+def test_few_patients_get_no_verdict(patients):
+    measures, trivial = made_up(0.5)
+    few = sorted(measures["subject"].unique())[:patients]
+    row = standing_table(*(t[t["subject"].isin(few)] for t in (measures, trivial))).iloc[0]
+    assert row["verdict"] == "too few patients"
+    assert np.isnan(row["above_share"])
+    assert row["margin"] > 0
+    with pytest.raises(ValueError, match="same patients"):
+        standing_table(measures, trivial[trivial["subject"].isin(few)])
 
 
 def test_sources_do_not_lie_above_themselves(patient):

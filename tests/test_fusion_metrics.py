@@ -113,6 +113,14 @@ def test_ssim_by_skimage_and_torchmetrics():
     assert FUSION_METRICS["MS-SSIM"](fused, sources) == pytest.approx(float(many), abs=0.03)
 
 
+@pytest.mark.parametrize("grey", [0.0, 0.3, 0.7, 0.9, 1.0])
+def test_visual_information_of_a_flat_source_does_not_depend_on_its_grey(grey):
+    fused = smooth_images(1, (60, 64), sigma=2)[0]
+    flat = np.full((2, 60, 64), grey)
+    assert FUSION_METRICS["VIF"](fused, flat) == 0
+    assert FUSION_METRICS["VIFF"](fused, flat) == pytest.approx(1)
+
+
 def test_vif_is_measured_on_0_to_255():
     fused, *sources = smooth_images(3, (61, 74), seed=7, sigma=2)
     x, y = (torch.tensor(i, dtype=torch.float64)[None, None] for i in (fused, sources[0]))
@@ -130,7 +138,7 @@ LIMITS = {"MI": None, "NMI": 2, "CC": 1, "SCD": 0, "SSIM": 1, "MS-SSIM": 1, "VIF
 def test_limit_where_the_fused_image_is_both_sources(name):
     source = smooth_images(1, (176, 177), sigma=2)
     value = FUSION_METRICS[name](source[0], source.repeat(2, 0))
-    limit = LIMITS[name] if name != "MI" else 2 * FUSION_METRICS["EN"](source[0], source)
+    limit = LIMITS[name] if name != "MI" else 2 * FUSION_METRICS["EN"](source[0], source.repeat(2, 0))
     assert value == pytest.approx(limit, abs=1e-3)
 
 
@@ -160,6 +168,7 @@ def test_none_stretches_its_input():
 @pytest.mark.parametrize(("fused", "sources", "message"), [
     (FUSED[None], SOURCES, "expected fused"),
     (FUSED[:, :-1], SOURCES, "expected fused"),
+    (FUSED, SOURCES[:1], "m ≥ 2"),
     (FUSED * 255, SOURCES, "found 25"),
     (FUSED, SOURCES - 0.5, "expected sources in"),
     (np.where(FUSED > 0.5, np.nan, FUSED), SOURCES, "found nan"),

@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif_core.images import ImageError, write_image
-from pgmif_core.outside import check_outside, outside_file, read_outside
+from pgmif_core.outside import check_measurable, check_outside, outside_file, read_outside
 from pgmif_core.parameters import ParameterError, check_parameters
 from pgmif_core.pipeline import main
 from pgmif_core.slices import PatientSlices
@@ -37,8 +37,6 @@ def test_arrays_and_images_give_the_same(patient, volume, tmp_path):
 
 
 def test_another_orientation_of_the_same_image_gives_the_same(patient, volume, tmp_path):
-    flipped = sitk.Flip(image_of(volume, patient.grid), [True, False, False], True)
-    write_image(sitk.DICOMOrient(flipped, "RAI"), tmp_path / "a.nrrd")
     turned = sitk.DICOMOrient(image_of(volume, patient.grid), "RAI")
     write_image(turned, tmp_path / "b.nii.gz")
     np.testing.assert_allclose(read_outside(tmp_path / "b.nii.gz", patient), volume, atol=1e-5)
@@ -75,6 +73,14 @@ def test_no_pickle_is_read(patient, tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="pickle"):
         read_outside(tmp_path / "a.npy", patient)
+
+
+def test_a_clipped_reference_region_is_refused(patient, volume, tmp_path):
+    patient.reference[1, 3:8, 3:8] = True
+    check_measurable(tmp_path / "a.npy", volume, patient)
+    volume[patient.reference] = 0
+    with pytest.raises(ImageError, match=r"a\.npy: expected some noise"):
+        check_measurable(tmp_path / "a.npy", volume, patient)
 
 
 def test_one_file_per_subject(tmp_path):

@@ -36,6 +36,15 @@ def test_paired_wilcoxon_by_all_signs(difference):
     assert -1 <= result.rank_biserial <= 1
 
 
+def test_paired_wilcoxon_of_many_pairs_by_scipy_and_the_same_every_time():
+    rng = np.random.default_rng(0)
+    difference = rng.normal(0.3, 1, 25)
+    expected = stats.wilcoxon(difference, method="exact").pvalue
+    assert paired_wilcoxon(difference, np.zeros(25)).p == pytest.approx(expected)
+    tied = np.r_[difference, difference[:3], -difference[3:5]]
+    assert len({paired_wilcoxon(tied, np.zeros(30)).p for _ in range(3)}) == 1
+
+
 def test_paired_wilcoxon_limits():
     low = np.arange(10.0)
     above = paired_wilcoxon(low + np.linspace(1, 2, 10), low)
@@ -68,6 +77,8 @@ def test_bootstrap_interval_covers_and_is_honest_about_few_patients():
     assert inside >= 50
     assert np.isnan(bootstrap_interval([1.0, 2, 3], np.median)).all()
     assert np.isnan(bootstrap_interval([1.0] * 8, np.median)).all()
+    low, high = bootstrap_interval([1, 2, 3, 3, 3, 3, 4, 5, 6, 7], np.median)  # no jackknife spread
+    assert 1 <= low <= 3 <= high <= 7
     assert bootstrap_interval(range(10), np.median) == bootstrap_interval(range(10), np.median)
 
 

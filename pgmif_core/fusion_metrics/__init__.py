@@ -44,9 +44,10 @@ class FusionMetric:
         images smaller than the metric needs.
         """
         fused, sources = np.asarray(fused), np.asarray(sources)
-        if fused.ndim != 2 or sources.ndim != 3 or sources.shape[1:] != fused.shape:
+        if (fused.ndim != 2 or sources.ndim != 3 or len(sources) < 2
+                or sources.shape[1:] != fused.shape):
             raise ValueError(
-                f"{self.name}: expected fused (h, w) and sources (m, h, w), found {fused.shape} and "
+                f"{self.name}: expected fused (h, w) and sources (m ≥ 2, h, w), found {fused.shape} and "
                 f"{sources.shape}"
             )
         if min(fused.shape) < self.smallest_px:

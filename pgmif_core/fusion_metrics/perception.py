@@ -100,7 +100,10 @@ def _visual_information(
 
 def _scales(fused: NDArray, sources: NDArray, noise: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """`_visual_information` on four scales, every next one smoothed and halved."""
-    image, target = (GREY_LEVELS * x for x in _pairs(fused, sources))
+    # variances alone count; without their means single precision is enough for them
+    image, target = (
+        GREY_LEVELS * (x - x.mean(dim=(1, 2, 3), keepdim=True)) for x in _pairs(fused, sources)
+    )
     for scale in range(4):
         width = 2 ** (4 - scale) + 1
         if scale:
