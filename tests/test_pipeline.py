@@ -304,7 +304,7 @@ def test_images_of_another_program_join_every_table(root, smoke, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         results = root / "results" / name
         cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
-        cnr = cnr.set_index(["subject", "method"])["cnr"]
+        cnr = cnr.set_index(["subject", "method"])["cnr"].sort_index()
         subject = cnr.index[0][0]
         masks = [np.load(slices / f"{subject}_{m}.npy") for m in ("gtv", "reference")]
         darkest = np.load(tmp_path / f"{subject}.npy")
