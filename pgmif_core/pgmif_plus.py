@@ -1,0 +1,147 @@
+"""PGMIF+ (`pgmif_plus`): the pixelwise gradient model solved in closed form, with sign and amplitude.
+
+Eq. 2 compares normalized gradients, but cannot see their sign and leaves the amplitude open. Here the
+normalized gradient is the target itself: the image whose gradients are nearest to it follows from one
+cosine transform. Nothing is trained; a few numbers are fitted on training patients (`plus_fitting`).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pgmif_core.comparators import fused_gradient, solve_screened_poisson
+from pgmif_core.files import replacing
+from pgmif_core.gradients import gradient_norm
+
+Sources = Float[Tensor, "b m h w"]
+Fused = Float[Tensor, "b 1 h w"]
+
+SIGNAL = 0.08  # of a min-max slice: below it is air
+LANDMARKS = (25, 75)  # percentiles of the tissue of a slice …
+STANDARD = (0.3, 0.6)  # … and where they are put
+FEWEST_PIXELS = 50  # of tissue, for percentiles to mean anything
+NARROWEST = 0.02  # distance of the landmarks: a slice of one tissue is not stretched without end
+
+
+@dataclass(frozen=True)
+class PlusSettings:
+    """What PGMIF+ fuses with. `shares`: of each source in the large structures, summing to 1.
+
+    `gain`: how many times gradients well below ε are steepened; `edge`: ε as a multiple η of the mean
+    gradient in the tissue (Haber & Modersitzki 2006); `screening`: pull towards the mixed sources, in
+    1/pixel²; `standardised`: whether intensities are brought to one scale slice by slice; `compressed`:
+    whether gradients beyond ε flatten. The last two are there to be ablated.
+    """
+
+    shares: tuple[float, ...]
+    gain: float = 2.5
+    edge: float = 5.0
+    screening: float = 0.05
+    standardised: bool = True
+    compressed: bool = True
+    sequences: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.shares) < 2 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"shares: expected two or more, from 0, with sum 1, found {self.shares}")
+        for name in ("gain", "edge", "screening"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+
+    @property
+    def gradient_weights(self) -> tuple[float, ...]:
+        """Weight of each source among the gradients: half its share, half an equal part."""
+        return tuple((s + 1 / len(self.shares)) / 2 for s in self.shares)
+
+
+def _standardised_slice(image: NDArray) -> NDArray:
+    tissue = image[image > SIGNAL]
+    if tissue.size < FEWEST_PIXELS:
+        return image
+    low, high = np.percentile(tissue, LANDMARKS)
+    high = max(high, low + NARROWEST)
+    if high >= 1:
+        return image
+    return np.interp(image, (0, low, high, 1), (0, *STANDARD, 1))
+
+
+def standardised(sources: Sources) -> Sources:
+    """Every slice of every source with the quartiles of its tissue at 0.3 and 0.6 (Nyúl & Udupa 1999).
+
+    Min-max per slice lets the brightest pixel of a slice decide the grey of its tissue; CNR pools
+    slices and counts these steps as noise. Piecewise linear, rising, 0 and 1 stay; slices with next to
+    no tissue stay as they are. `sources` in [0, 1].
+    """
+    planes = sources.detach().cpu().numpy().reshape(-1, *sources.shape[-2:])
+    done = np.stack([_standardised_slice(plane) for plane in planes]).reshape(sources.shape)
+    return torch.from_numpy(done).to(sources)
+
+
+def target_gradient(sources: Sources, settings: PlusSettings) -> Float[Tensor, "b 2 h w"]:
+    """Gradients wanted, before the gain: ε·∇/(‖∇‖ + ε), ∇ the weighted structure tensor's main one.
+
+    The form of Eq. 1's normalized gradient, with its sign, and of the gradient's own length where that
+    is below ε; steep edges between tissue and air or fat flatten towards ε, so that there is room
+    for the gain. ε = η · mean‖∇‖ over the tissue of each slice.
+    """
+    weights = sources.new_tensor(settings.gradient_weights).sqrt()
+    field = fused_gradient(sources * weights[:, None, None])
+    if not settings.compressed:
+        return field
+    length = gradient_norm(field[:, None])
+    tissue = (sources > SIGNAL).any(dim=1, keepdim=True)
+    count = tissue.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    epsilon = settings.edge * (length * tissue).sum(dim=(2, 3), keepdim=True) / count
+    return field * torch.where(epsilon > 0, epsilon / (length + epsilon).clamp(min=1e-12), 0)
+
+
+def mixed(sources: Sources, settings: PlusSettings) -> Fused:
+    """The sources mixed by their shares: what large structures follow."""
+    return (sources * sources.new_tensor(settings.shares)[:, None, None]).sum(1, keepdim=True)
+
+
+def fuse_plus(sources: Sources, settings: PlusSettings) -> Fused:
+    """argmin_F Σ ‖∇F − gain · target‖² + screening · (F − mixed sources)², cut to [0, 1].
+
+    `sources` (b, m, h, w) in [0, 1], any size, any m ≥ 2. Raises ValueError where `settings` were fitted
+    for another number of sources.
+    """
+    if sources.shape[1] != len(settings.shares):
+        raise ValueError(
+            f"these settings fuse {len(settings.shares)} modalities, found {sources.shape[1]}"
+        )
+    images = standardised(sources) if settings.standardised else sources
+    field = settings.gain * target_gradient(images, settings)
+    return solve_screened_poisson(field, mixed(images, settings), settings.screening).clamp(0, 1)
+
+
+def write_settings(settings: PlusSettings, path: Path) -> Path:
+    """Settings as JSON: what `METHODS["pgmif_plus"](sources, weights=path)` reads."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"method": "pgmif_plus", **asdict(settings)}, indent=2) + "\n")
+    return path
+
+
+def read_settings(path: str | Path) -> PlusSettings:
+    """Settings written by `write_settings`. Raises ValueError where the file is foreign or absent."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected fitted settings (.json), found no file. `make reproduce` leaves them in "
+            "results/<run>/10_pgmif_plus/settings.json."
+        )
+    try:
+        values = json.loads(path.read_text())
+        if values.pop("method") != "pgmif_plus":
+            raise ValueError("another method")
+        readers: dict[str, Callable] = {"shares": tuple, "sequences": tuple}
+        return PlusSettings(**{name: readers.get(name, lambda v: v)(v) for name, v in values.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected settings of pgmif_plus, found others: {error}") from error
