@@ -59,7 +59,7 @@ def ablation_figure(
             ax.axvline(place[in_force], color="k", linewidth=0.6, linestyle=":")
         ax.set_xticks([place[v] for v in values], [f"{v:g}" for v in values])
         ax.set_title(_title(measure))
-        ax.set_xlabel(xlabel)
+    axes[0, len(measures) // 2].set_xlabel(xlabel)  # once: under every panel, long ones would meet
     axes[0, 0].legend(frameon=False, fontsize=5.5)
     count = table["subject"].nunique()
     name_cohort(figure, label, f"median and quartiles of {count} test patients; dotted: in force")
