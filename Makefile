@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce evidence test slow notebooks lab lint lock registration metrics scaling calibrate balance plus readme clean
+.PHONY: help setup reproduce evidence test slow notebooks lab lint lock registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
-evidence: $(READY)  ## ablations and five seeds (after or without reproduce); PROFILE, MANIFEST as there
+evidence: $(READY)  ## delineation, ablations, five seeds (after or without reproduce); PROFILE, MANIFEST as there
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --evidence --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
@@ -64,10 +64,6 @@ calibrate: $(READY)  ## check the phantom's calibration (CNR of its untouched in
 balance: $(READY)  ## content : adversarial balance of PGMIF and GMMCI on validation patients
 	for method in pgmif gmmci; do $(BIN)/python benchmarks/balance.py --method $$method \
 	    --profile $(PROFILE) $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS) || exit 1; done
-
-plus: $(READY)  ## PGMIF+ (in development) fitted and judged on training patients only
-	$(BIN)/python benchmarks/pgmif_plus.py --profile $(PROFILE) \
-	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 readme: $(READY)  ## write README's numbers from figures/
 	$(BIN)/python benchmarks/readme_results.py

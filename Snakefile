@@ -85,10 +85,28 @@ rule training:
         rule_command("02_training", "-p method {wildcards.method}")
 
 
+rule pgmif_plus:
+    input:
+        code("10_pgmif_plus"),
+        rules.preprocessing.output[0],
+    output:
+        f"{RUN}/10_pgmif_plus/settings.json",
+        f"{FIGURES}/figure_10_ideas.png",
+        f"{FIGURES}/figure_10_steps.png",
+    params:
+        parameters("10_pgmif_plus"),
+    log:
+        f"{RUN}/notebooks/10_pgmif_plus.ipynb",
+    threads: THREADS
+    shell:
+        rule_command("10_pgmif_plus")
+
+
 rule baseline_comparison:
     input:
         code("03_baseline_comparison"),
         expand(rules.training.output[0], method=LEARNED),
+        rules.pgmif_plus.output[0],
         outside_files(config),
     output:
         f"{RUN}/03_baseline_comparison/fused.csv",
@@ -180,6 +198,7 @@ rule ablation:
     input:
         code("09_ablations"),
         expand(rules.training.output[0], method=LEARNED),
+        rules.pgmif_plus.output[0],
     output:
         f"{RUN}/09_ablations/{{ablation}}.csv",
         f"{FIGURES}/figure_9_{{ablation}}.png",
@@ -199,6 +218,7 @@ rule delineation:
     output:
         f"{RUN}/08_delineation/separation.csv",
         f"{FIGURES}/figure_8_separation.png",
+        f"{FIGURES}/figure_8_unet.png",
     params:
         parameters("08_delineation"),
     log:
@@ -221,6 +241,7 @@ rule all:
         rules.cohort.output,
         rules.preprocessing.output,
         expand(rules.training.output, method=LEARNED),
+        rules.pgmif_plus.output,
         rules.baseline_comparison.output,
         rules.cnr_boxplots.output,
         rules.sobel_analysis.output,

@@ -106,6 +106,49 @@ def standing_text(folder: Path) -> list[str]:
     ]
 
 
+def plus_text(folder: Path) -> list[str]:
+    """How many of its aims PGMIF+ reaches, and which it misses."""
+    aims = pd.read_csv(folder / "table_plus_aims.csv")
+    missed = aims[aims["verdict"] == "missed"]
+    text = (
+        f"PGMIF+, a closed form of which one number is fitted, reaches {len(aims) - len(missed)} of the "
+        f"{len(aims)} aims set for it "
+        f"([`table_plus_aims.csv`](figures/{folder.name}/table_plus_aims.csv))"
+    )
+    if missed.empty:
+        return [text + "."]
+    named = "; ".join(f"{r.aim} ({r.here}, wanted {r.wanted})" for r in missed.itertuples())
+    return [f"{text}; missed: {named}."]
+
+
+def seeds_text(folder: Path) -> list[str]:
+    """How far PGMIF's medians move with the training seed."""
+    table = pd.read_csv(folder / "table_9_seed_spread.csv").set_index(["method", "measure"])
+    words = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w"}
+    moved = ", ".join(
+        f"{word} {row['lowest']:.2f} to {row['highest']:.2f} (median {row['median']:.2f})"
+        for row, word in ((table.loc[("pgmif", name)], word) for name, word in words.items())
+    )
+    seeds = int(table["seeds"].iloc[0])
+    return ["**These are the numbers of one training, seed 0.** Under "
+            f"{seeds} seeds PGMIF's medians are: {moved} "
+            f"([`figure_9_seed`](figures/{folder.name}/figure_9_seed.png))."]
+
+
+def unet_text(folder: Path) -> list[str]:
+    """How well a U-Net draws the tumour on the sources, unfused and fused."""
+    dice = pd.read_csv(folder / "table_unet.csv").set_index("method")["dice"]
+    link = f"[`table_unet.csv`](figures/{folder.name}/table_unet.csv)"
+    if dice.max() < 0.5:
+        return ["A small U-Net trained on these few patients finds the tumour on no input (highest "
+                f"median Dice {dice.max():.2f}; {link})."]
+    channels = next(name for name in dice.index if " + " in name)
+    named = ", ".join(f"{method_named(name).label} {dice[name]:.2f}"
+                      for name in (channels, "t2w", "pgmif", "pgmif_plus"))
+    best = method_named(dice.idxmax()).label
+    return [f"A small U-Net draws the tumour best on {best}; median Dice: {named} ({link})."]
+
+
 def results(root: Path) -> str:
     """Everything between the markers."""
     phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
@@ -114,11 +157,14 @@ def results(root: Path) -> str:
         BEGIN,
         "**Synthetic phantom cohort**, 10 test patients, `PROFILE=quick`, medians "
         "([`figures/phantom/`](figures/phantom)):", "",
-        *method_rows(phantom, printed=True), "", *phantom_text(phantom), *standing_text(phantom), "",
+        *method_rows(phantom, printed=True), "", *phantom_text(phantom), *seeds_text(phantom),
+        *standing_text(phantom),
+        *plus_text(phantom), *unet_text(phantom), "",
         f"**Real patients**, {patients} test patients of six public ones (brain tumours and multiple "
         "sclerosis, not nasopharynx), `PROFILE=quick`, medians "
         "([`figures/real_mri/`](figures/real_mri)):", "",
-        *method_rows(real, printed=False), "", *standing_text(real), END,
+        *method_rows(real, printed=False), "", *seeds_text(real), *standing_text(real),
+        *plus_text(real), *unet_text(real), END,
     ])
 
 
@@ -134,7 +180,7 @@ def filled(text: str, root: Path) -> str:
         return re.sub(r"\| [^|]* \|$", f"| {own.mean() / 60:.1f}{each} |", match.group(0)) \
             if len(own) else match.group(0)
 
-    return re.sub(r"^\|.*\| `(0\d_\w+)` \|.*\|$", minutes, text, flags=re.MULTILINE)
+    return re.sub(r"^\|.*\| `(\d\d_\w+)` \|.*\|$", minutes, text, flags=re.MULTILINE)
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from pgmif_core.learning import split_training, training_settings
 from pgmif_core.methods import METHODS
 from pgmif_core.metrics import contrast_correlation
 from pgmif_core.patients import each_patient
+from pgmif_core.plus_development import SEEDS, seed_settings
 from pgmif_core.regions import head_mask, reference_region
 from pgmif_core.slices import (
     PatientSlices,
@@ -62,14 +63,14 @@ ABLATIONS: dict[str, Ablation] = {
     ),
     "adversarial": Ablation(
         "weight λ of the adversarial terms, 0: off", (0.0, 0.3, 1.0, 3.0, 10.0),
-        change=_adversarial_weight,
+        change=_adversarial_weight, logarithmic=True,
     ),
     "iterations": Ablation(
         "training iterations", (50, 100, 200, 400),
         change=lambda v: {"iterations": int(v)}, logarithmic=True,
     ),
     "seed": Ablation(
-        "training seed", (0, 1, 2, 3, 4), ("pgmif", "gmmci", "dlmwl"),
+        "training seed", (0, 1, 2, 3, 4), ("pgmif", "pgmif_plus", "gmmci", "dlmwl"),
         change=lambda v: {"seed": int(v)},
     ),
     "window": Ablation(
@@ -94,7 +95,15 @@ def _changed(run: Run, change: dict[str, Any]) -> Run:
 
 
 def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
-    """Weights of a method trained with one value of an ablation; the run's own where nothing differs."""
+    """Weights of a method trained with one value of an ablation; the run's own where nothing differs.
+
+    PGMIF+ is not trained: its seeds are the draws of training patients that 10_pgmif_plus fitted on.
+    """
+    if METHODS[method].kind == "fitted":
+        path = seed_settings(run, int(value))
+        if not path.exists():
+            raise ValueError(f"seed {value:g}: PGMIF+ was fitted on draws 0 to {SEEDS - 1} only")
+        return path
     other = _changed(run, ABLATIONS[name].change(value))
     settings = training_settings(other, method)
     if settings == training_settings(run, method):
@@ -173,7 +182,7 @@ def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.Data
     """
     ablation = ABLATIONS[name]
     rows: list[dict[str, Any]] = []
-    learned = [m for m in ablation.methods if METHODS[m].kind == "learned"]
+    learned = [m for m in ablation.methods if METHODS[m].needs_weights]
     for value in values or ablation.values:
         trained = {
             m: variant_weights(run, name, value, m) if ablation.change else run.weights(m)

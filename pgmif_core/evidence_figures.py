@@ -33,10 +33,11 @@ def ablation_figure(
     """CNR and Q against the values of one decision: medians with quartiles over test patients.
 
     `table` as from `ablations.ablation_table`; a dotted line marks the value in force. `untouched`
-    (columns method, measures) adds the medians of untouched sources as level lines.
+    (columns method, measures) adds the medians of untouched sources as level lines. `logarithmic`
+    sets the values side by side at equal distances.
     """
     measures = _measures(table)
-    figure, axes = new_figure(PAGE_INCHES, 2.5, 1, len(measures))
+    figure, axes = new_figure(PAGE_INCHES, 2.7, 1, len(measures))
     values = sorted(table["value"].unique())
     place = dict(zip(values, values if not logarithmic else range(len(values)), strict=True))
     for ax, measure in zip(axes[0], measures, strict=True):
@@ -51,7 +52,7 @@ def ablation_figure(
         if untouched is not None:
             for _, row in untouched.iterrows():
                 ax.axhline(row[measure], color=KIND_COLOURS["source"], linewidth=0.8,
-                           linestyle="-" if row["method"] == "t2w" else "--",
+                           linestyle="--" if row["method"] == "t2w" else "-",
                            label=f"{method_named(row['method']).label} untouched")
         if measure != "cnr":
             ax.axhline(NO_CHANGE, color="k", linewidth=0.5, linestyle=":")
@@ -60,7 +61,9 @@ def ablation_figure(
         ax.set_xticks([place[v] for v in values], [f"{v:g}" for v in values])
         ax.set_title(_title(measure))
     axes[0, len(measures) // 2].set_xlabel(xlabel)  # once: under every panel, long ones would meet
-    axes[0, 0].legend(frameon=False, fontsize=5.5)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False,
+                  fontsize=6.5)
     count = table["subject"].nunique()
     name_cohort(figure, label, f"median and quartiles of {count} test patients; dotted: in force")
     return figure
@@ -87,4 +90,33 @@ def seeds_figure(table: pd.DataFrame, methods: Sequence[str], label: str) -> Fig
     seeds = table["value"].nunique()
     name_cohort(figure, label, f"boxes: {table['subject'].nunique()} test patients, mean of {seeds} "
                 "seeds; orange: the cohort's median under each seed")
+    return figure
+
+
+@in_style
+def ideas_figure(table: pd.DataFrame, label: str) -> Figure:
+    """What each idea of PGMIF+ is worth: CNR, Q and tissue cut off without it, on patients left out.
+
+    `table` as from `plus_development.ideas_table`: one row per idea and training patient.
+    """
+    ideas = list(dict.fromkeys(table["idea"]))
+    measures = {"cnr_ratio": "CNR : better source", "q_t1w": "Q against T1w",
+                "q_t2w": "Q against T2w", "cut": "tissue cut off"}
+    figure, axes = new_figure(PAGE_INCHES, 0.28 * len(ideas) + 0.9, 1, len(measures), sharey=True)
+    rng = np.random.default_rng(0)
+    for ax, (measure, title) in zip(axes[0], measures.items(), strict=True):
+        groups = [table.loc[table["idea"] == i, measure].to_numpy() for i in ideas]
+        boxes = ax.boxplot(groups, vert=False, widths=0.6, showfliers=False, patch_artist=True,
+                           medianprops={"color": "k"})
+        for k, (box, group) in enumerate(zip(boxes["boxes"], groups, strict=True)):
+            box.set(facecolor=KIND_COLOURS["fitted" if k == 0 else "source"], alpha=0.5, linewidth=0.8)
+            ax.plot(group, k + 1 + rng.uniform(-0.16, 0.16, len(group)), ".", color="k", markersize=3,
+                    alpha=0.6)
+        ax.axvline(np.median(groups[0]), color=KIND_COLOURS["fitted"], linewidth=0.7, linestyle=":")
+        ax.set_title(title)
+    axes[0, 0].set_yticks(range(1, len(ideas) + 1), ideas)
+    axes[0, 0].invert_yaxis()
+    count = table["subject"].nunique()
+    name_cohort(figure, label, f"{count} training patients, each under shares fitted without it; "
+                "dotted: median of PGMIF+")
     return figure

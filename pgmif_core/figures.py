@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import LogLocator
 
 from pgmif_core.files import replacing
 from pgmif_core.frontier import curves, median_ellipse
@@ -19,11 +20,11 @@ from pgmif_core.statistics import SMALLEST_BOOTSTRAP
 
 # Okabe-Ito colours: told apart with any colour vision
 KIND_COLOURS = {
-    "source": "#7f7f7f", "learned": "#0072B2", "rule": "#E69F00", "classical": "#009E73",
-    "control": "#CC79A7", "outside": "#56B4E9",
+    "source": "#7f7f7f", "learned": "#0072B2", "fitted": "#882255", "rule": "#E69F00",
+    "classical": "#009E73", "control": "#CC79A7", "outside": "#56B4E9",
 }
-KIND_WORDS = ("sources grey, learned blue, rules of the paper orange, classical green, controls pink, "
-              "outside light blue")
+KIND_WORDS = ("sources grey, learned blue, PGMIF+ purple, rules of the paper orange, classical green, "
+              "controls pink, outside light blue")
 MARKERS = "osD^v<>P*Xph8d"
 PAGE_INCHES = 7.2
 STYLE = {
@@ -125,14 +126,21 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
     return figure
 
 
+def _colour(name: str) -> str:
+    """Of a method's kind; several sources side by side ("T1w + T2w") are sources."""
+    return KIND_COLOURS["source" if " + " in name else method_named(name).kind]
+
+
 @in_style
 def boxplots(
     table: pd.DataFrame, values: Sequence[str], published: Sequence[pd.DataFrame],
     ylabels: Sequence[str], label: str, points: bool = True, no_change: bool = False,
+    logarithmic: Sequence[str] = (),
 ) -> Figure:
     """Figure 5: one box per method (whiskers 1.5 IQR), patients as points, the paper's median.
 
-    One panel per column in `values`; `published[i]` has columns method, median.
+    One panel per column in `values`, its axis logarithmic if in `logarithmic`; `published[i]` has
+    columns method, median.
     """
     names = [n for n in ordered_methods(table["method"]) if n not in NOT_IN_COMPARISON]
     figure, axes = new_figure(PAGE_INCHES, 2.9 * len(values), len(values), 1)
@@ -142,7 +150,7 @@ def boxplots(
         boxes = ax.boxplot(groups, widths=0.6, showfliers=False, patch_artist=True,
                            medianprops={"color": "k"})
         for box, name in zip(boxes["boxes"], names, strict=True):
-            box.set(facecolor=KIND_COLOURS[method_named(name).kind], alpha=0.55, linewidth=0.8)
+            box.set(facecolor=_colour(name), alpha=0.55, linewidth=0.8)
         if points:
             for x, group in enumerate(groups, start=1):
                 ax.plot(x + rng.uniform(-0.16, 0.16, len(group)), group, ".", color="k",
@@ -157,13 +165,21 @@ def boxplots(
                        label="no change, tanh(½)")
         elif table[value].min() < 0 < table[value].max():
             ax.axhline(0, color="k", linewidth=0.5)
-        ax.set_xticks(range(1, len(names) + 1),
-                      [method_named(n).label.replace(" ", "\n") for n in names],
-                      fontsize=7 if len(names) < 13 else 5.8)
+        labels, many = [method_named(n).label for n in names], len(names) > 12
+        ax.set_xticks(
+            range(1, len(names) + 1), labels if many else [n.replace(" ", "\n") for n in labels],
+            fontsize=6.5 if many else 7, rotation=35 if many else 0, ha="right" if many else "center",
+            rotation_mode="anchor",
+        )
         ax.set_ylabel(ylabel)
+        if value in logarithmic:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("")
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False)
-    name_cohort(figure, label, f"{table['subject'].nunique()} test patients; {KIND_WORDS}")
+    name_cohort(figure, label, f"{table['subject'].nunique()} test patients\n{KIND_WORDS}")
     return figure
 
 

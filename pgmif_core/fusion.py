@@ -25,11 +25,12 @@ from pgmif_core.methods import (
 )
 from pgmif_core.outside import check_measurable, outside_file, read_outside
 from pgmif_core.patients import each_patient
+from pgmif_core.pgmif_plus import read_settings
 from pgmif_core.regions import head_mask
 from pgmif_core.slices import store_fingerprint
 from pgmif_core.steps import Run
 
-LEARNED = tuple(name for name, method in METHODS.items() if method.kind == "learned")
+WITH_WEIGHTS = tuple(name for name, method in METHODS.items() if method.needs_weights)
 
 
 def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     patient, epsilon = run.patient(subject), run.parameters.epsilon
     code = code_fingerprint(
         "methods", "comparators", "networks", "evaluation", "metrics", "regions", "losses", "gradients",
-        "outside",
+        "outside", "pgmif_plus",
     )
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     outside = outside_files(run, subject)
@@ -71,13 +72,13 @@ def outside_files(run: Run, subject: str) -> dict[str, Path]:
 def run_methods(run: Run) -> dict[str, Method]:
     """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
     known = compared_methods(run.cohort().modalities)
-    ready = {n: m for n, m in known.items() if m.kind != "learned" or run.weights(n).exists()}
+    ready = {n: m for n, m in known.items() if not m.needs_weights or run.weights(n).exists()}
     return ready | {name: method_named(name) for name in run.parameters.outside_methods}
 
 
 def trained_weights(run: Run) -> dict[str, Path]:
-    """The weights of every learned method that has been trained."""
-    return {name: run.weights(name) for name in LEARNED if run.weights(name).exists()}
+    """The weights of every learned method that was trained, the settings of every fitted one."""
+    return {name: run.weights(name) for name in WITH_WEIGHTS if run.weights(name).exists()}
 
 
 def fuse_cohort(run: Run) -> pd.DataFrame:
@@ -109,14 +110,16 @@ def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict[str, float]:
     """Median seconds to fuse one pair of slices, batch 1, on the CPU, and the threads in use."""
-    generator = load_generator(run.weights(method))
+    path = run.weights(method)
+    weights = read_settings(path) if METHODS[method].kind == "fitted" else load_generator(path)
     patient = run.patient(run.cohort().subjects("test")[0])
-    pair = torch.from_numpy(np.array(patient.sources[:1]))
-    METHODS[method](pair, generator)
+    middle = len(patient.sources) // 2  # the first slices may be empty
+    pair = torch.from_numpy(np.array(patient.sources[middle : middle + 1]))
+    METHODS[method](pair, weights)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        METHODS[method](pair, generator)
+        METHODS[method](pair, weights)
         times.append(time.perf_counter() - start)
     return {"seconds_per_pair": float(np.median(times)), "threads": torch.get_num_threads()}
 

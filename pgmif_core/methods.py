@@ -1,7 +1,8 @@
 """Every fusion method under one name and one call: `METHODS["pwa"](sources)`.
 
 `sources` is (batch, modality, height, width) in [0, 1], T1w and T2w first; the result is
-(batch, 1, height, width). Learned methods also need `weights`: a .safetensors file or a generator.
+(batch, 1, height, width). Learned and fitted methods also need `weights`: a .safetensors file or a
+generator, or the .json file of fitted settings.
 """
 
 import json
@@ -24,6 +25,7 @@ from pgmif_core.comparators import (
     wavelet,
 )
 from pgmif_core.networks import Generator
+from pgmif_core.pgmif_plus import PlusSettings, fuse_plus, read_settings, standardised
 from pgmif_core.validation import FURTHER_MODALITIES
 
 NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
@@ -82,6 +84,14 @@ def t2w_sharpened(sources: Sources) -> Fused:
     return (2 * image - _blur(image, CONTROL_SIGMA_PX)).clamp(0, 1)
 
 
+def t2w_standardised(sources: Sources) -> Fused:
+    """Control: T2w with the quartiles of every slice's tissue brought to one place, nothing fused.
+
+    PGMIF+ does this first: what it gains by this alone is not due to fusion.
+    """
+    return standardised(t2w(sources))
+
+
 def load_generator(path: str | Path) -> Generator:
     """Generator from a .safetensors file written by training (no pickle is ever read).
 
@@ -125,9 +135,10 @@ def fuse_learned(sources: Sources, weights: str | Path | Generator, batch: int =
         return torch.cat(fused)
 
 
-# what made an image: a source untouched; a trained network; a formula of the paper; a classical
-# algorithm; a control that any filter could give; a program outside this package
-KINDS = ("source", "learned", "rule", "classical", "control", "outside")
+# what made an image: a source untouched; a trained network; a closed form with numbers fitted on
+# training patients; a formula of the paper; a classical algorithm; a control that any filter could
+# give; a program outside this package
+KINDS = ("source", "learned", "fitted", "rule", "classical", "control", "outside")
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,14 @@ class Method:
     kind: str
     rule: Callable[[Tensor], Tensor] | None = None
 
-    def __call__(self, sources: Sources, weights: str | Path | Generator | None = None) -> Fused:
+    @property
+    def needs_weights(self) -> bool:
+        """Whether something made from training patients must be given."""
+        return self.kind in ("learned", "fitted")
+
+    def __call__(
+        self, sources: Sources, weights: str | Path | Generator | PlusSettings | None = None
+    ) -> Fused:
         if sources.ndim != 4 or sources.shape[1] < 2:
             raise ValueError(
                 "expected sources (batch, modality ≥ 2, height, width), found shape "
@@ -150,7 +168,12 @@ class Method:
         if weights is None:
             raise ValueError(
                 f"{self.name} is learned: pass weights=, a .safetensors file made by 02_training"
+                if self.kind == "learned" else
+                f"{self.name} is fitted: pass weights=, the settings.json made by 10_pgmif_plus"
             )
+        if self.kind == "fitted":
+            known = isinstance(weights, PlusSettings)
+            return fuse_plus(sources, weights if known else read_settings(weights))
         return fuse_learned(sources, weights)
 
 
@@ -160,6 +183,7 @@ METHODS: dict[str, Method] = {
         Method("t1w", "T1w", "source", t1w),
         Method("t2w", "T2w", "source", t2w),
         Method("pgmif", "PGMIF", "learned"),
+        Method("pgmif_plus", "PGMIF+", "fitted"),
         Method("gmmci", "GMMCI", "learned"),
         Method("dlmwl", "DLMWL", "learned"),
         Method("average", "Direct average", "rule", average),
@@ -172,6 +196,7 @@ METHODS: dict[str, Method] = {
         Method("poisson", "Gradient domain", "classical", gradient_domain),
         Method("t2w_blurred", "T2w blurred", "control", t2w_blurred),
         Method("t2w_sharpened", "T2w sharpened", "control", t2w_sharpened),
+        Method("t2w_standardised", "T2w standardised", "control", t2w_standardised),
         Method("pgmif_literal", "PGMIF, literal start", "learned"),
     )
 }

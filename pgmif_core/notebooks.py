@@ -67,6 +67,15 @@ def rule_command(notebook: str, extra: str = "") -> str:
     )
 
 
+def cells_not_executed(notebook: dict[str, Any]) -> list[int]:
+    """Code cells without an execution count: papermill takes a cell that the kernel aborted for done."""
+    return [
+        k for k, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code" and "".join(cell["source"]).strip()
+        and cell["execution_count"] is None
+    ]
+
+
 def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     """Execute notebooks/<name>.ipynb with papermill; the executed notebook is always kept."""
     import papermill
@@ -77,9 +86,10 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     start = time.perf_counter()
     print(f"{output.stem}: running", flush=True)
     try:
-        papermill.execute_notebook(
+        done = papermill.execute_notebook(
             str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
             kernel_name="python3", progress_bar=False, cwd=str(root), log_output=False,
+            start_timeout=300, iopub_timeout=300,  # seconds, for a machine whose cores are all busy
             # no warnings that loopback is not encrypted, no complaint about being shut down
             extra_arguments=["--IPKernelApp.log_level=50"],
         )
@@ -94,6 +104,12 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
             f"  run it again:    {again}\n",
             file=sys.stderr, flush=True,
         )
+        return 1
+    skipped = cells_not_executed(done)
+    if skipped:
+        print(f"\n{name}: expected every cell to be executed, found none of {skipped} executed (the "
+              f"kernel gave no answer); start it again\n  executed so far: {output}\n",
+              file=sys.stderr, flush=True)
         return 1
     print(f"{output.stem}: done in {time.perf_counter() - start:.0f} s", flush=True)
     return 0

@@ -90,6 +90,9 @@ class Parameters(BaseModel):
     ] = Field("epsilon", description="the decision that 09_ablations varies")
     ablation_values: list[float] = Field([], description="its values; empty: those of the core")
 
+    unet_iterations: Count = Field(300, description="training iterations of a U-Net in 08")
+    unet_seeds: Count = Field(3, description="U-Nets trained per input")
+
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
     dpi: Count = Field(200, description="resolution of PNG figures")

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from pgmif_core.comparators import fused_gradient, solve_screened_poisson
 from pgmif_core.files import replacing
-from pgmif_core.gradients import gradient_norm
+from pgmif_core.gradients import gradient_norm, image_gradient
 
 Sources = Float[Tensor, "b m h w"]
 Fused = Float[Tensor, "b 1 h w"]
@@ -28,37 +29,46 @@ LANDMARKS = (25, 75)  # percentiles of the tissue of a slice …
 STANDARD = (0.3, 0.6)  # … and where they are put
 FEWEST_PIXELS = 50  # of tissue, for percentiles to mean anything
 NARROWEST = 0.02  # distance of the landmarks: a slice of one tissue is not stretched without end
+T2W_WEIGHT = 0.65  # of T2w among the gradients; the other sources have equal parts of the rest
+SALIENCY_SIGMA_PX = 3.0  # how far around a pixel gradients make it salient
+SALIENCY_MIDDLE = 0.5  # of the slice's mean gradient: half way between the two gains
+SALIENCY_STEEPNESS = 4
 
 
 @dataclass(frozen=True)
 class PlusSettings:
     """What PGMIF+ fuses with. `shares`: of each source in the large structures, summing to 1.
 
-    `gain`: how many times gradients well below ε are steepened; `edge`: ε as a multiple η of the mean
-    gradient in the tissue (Haber & Modersitzki 2006); `screening`: pull towards the mixed sources, in
-    1/pixel²; `standardised`: whether intensities are brought to one scale slice by slice; `compressed`:
-    whether gradients beyond ε flatten. The last two are there to be ablated.
+    `gain`: how many times gradients well below ε are steepened where there is structure, `calm_gain`
+    where there is little; `edge`: ε as a multiple η of the mean gradient in the tissue (Haber &
+    Modersitzki 2006); `screening`: pull towards the mixed sources, in 1/pixel². Only the shares are
+    fitted (`plus_fitting`). `standardised`: intensities are brought to one scale slice by slice;
+    `compressed`: gradients beyond ε flatten; `tensor`: gradients of all sources together, not of their
+    mean. These three are there to be ablated.
     """
 
     shares: tuple[float, ...]
-    gain: float = 2.5
-    edge: float = 5.0
-    screening: float = 0.05
+    gain: float = 3.5
+    calm_gain: float = 1.0
+    edge: float = 1.5
+    screening: float = 0.03
     standardised: bool = True
     compressed: bool = True
+    tensor: bool = True
     sequences: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shares) < 2 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError(f"shares: expected two or more, from 0, with sum 1, found {self.shares}")
-        for name in ("gain", "edge", "screening"):
+        for name in ("gain", "calm_gain", "edge", "screening"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
 
     @property
     def gradient_weights(self) -> tuple[float, ...]:
-        """Weight of each source among the gradients: half its share, half an equal part."""
-        return tuple((s + 1 / len(self.shares)) / 2 for s in self.shares)
+        """Weight of each source among the gradients, T2w (the second) 0.65; sum 1."""
+        rest = (1 - T2W_WEIGHT) / (len(self.shares) - 1)
+        return tuple(T2W_WEIGHT if k == 1 else rest for k in range(len(self.shares)))
 
 
 def _standardised_slice(image: NDArray) -> NDArray:
@@ -85,21 +95,49 @@ def standardised(sources: Sources) -> Sources:
 
 
 def target_gradient(sources: Sources, settings: PlusSettings) -> Float[Tensor, "b 2 h w"]:
-    """Gradients wanted, before the gain: ε·∇/(‖∇‖ + ε), ∇ the weighted structure tensor's main one.
+    """Gradients wanted, before the gain: ∇ / √(1 + (‖∇‖/ε)²), ∇ from the weighted structure tensor.
 
-    The form of Eq. 1's normalized gradient, with its sign, and of the gradient's own length where that
-    is below ε; steep edges between tissue and air or fat flatten towards ε, so that there is room
-    for the gain. ε = η · mean‖∇‖ over the tissue of each slice.
+    ε times the normalized gradient of PGMIF with the edge parameter of Haber & Modersitzki, with its
+    sign; as long as the gradient itself well below ε. Steep edges between tissue and air or fat flatten
+    to ε, so that there is room for the gain. ε = η · mean‖∇‖ over the tissue of each slice.
     """
-    weights = sources.new_tensor(settings.gradient_weights).sqrt()
-    field = fused_gradient(sources * weights[:, None, None])
+    weights = sources.new_tensor(settings.gradient_weights)[:, None, None]
+    field = (fused_gradient(sources * weights.sqrt()) if settings.tensor
+             else image_gradient((sources * weights).sum(1, keepdim=True))[:, 0])
     if not settings.compressed:
         return field
     length = gradient_norm(field[:, None])
+    epsilon = settings.edge * _mean_in_tissue(length, sources)
+    return field / (1 + (length / epsilon.clamp(min=1e-9)) ** 2).sqrt()
+
+
+def _mean_in_tissue(values: Fused, sources: Sources) -> Float[Tensor, "b 1 1 1"]:
     tissue = (sources > SIGNAL).any(dim=1, keepdim=True)
-    count = tissue.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    epsilon = settings.edge * (length * tissue).sum(dim=(2, 3), keepdim=True) / count
-    return field * torch.where(epsilon > 0, epsilon / (length + epsilon).clamp(min=1e-12), 0)
+    return (values * tissue).sum((2, 3), keepdim=True) / tissue.sum((2, 3), keepdim=True).clamp(min=1)
+
+
+def saliency(field: Float[Tensor, "b 2 h w"], sources: Sources) -> Fused:
+    """How much structure is around a pixel, from 0 (calm) to 1: gradients smoothed over 3 pixels.
+
+    One half where they are half as strong as on average in the slice's tissue. Noise in calm tissue is
+    not steepened, texture beside an edge is.
+    """
+    length = gradient_norm(field[:, None])
+    around = torch.from_numpy(gaussian_filter(
+        length.numpy(), (0, 0, SALIENCY_SIGMA_PX, SALIENCY_SIGMA_PX), mode="nearest"
+    ))
+    relative = (around / _mean_in_tissue(length, sources).clamp(min=1e-9)) / SALIENCY_MIDDLE
+    raised = relative.clamp(max=1e3) ** SALIENCY_STEEPNESS
+    return raised / (1 + raised)
+
+
+def steepened(sources: Sources, settings: PlusSettings) -> Float[Tensor, "b 2 h w"]:
+    """The target with its gain: `gain` in salient places, `calm_gain` in calm ones."""
+    field = target_gradient(sources, settings)
+    if settings.gain == settings.calm_gain:
+        return settings.gain * field
+    salient = saliency(field, sources)
+    return field * (settings.calm_gain + (settings.gain - settings.calm_gain) * salient)
 
 
 def mixed(sources: Sources, settings: PlusSettings) -> Fused:
@@ -118,7 +156,7 @@ def fuse_plus(sources: Sources, settings: PlusSettings) -> Fused:
             f"these settings fuse {len(settings.shares)} modalities, found {sources.shape[1]}"
         )
     images = standardised(sources) if settings.standardised else sources
-    field = settings.gain * target_gradient(images, settings)
+    field = steepened(images, settings)
     return solve_screened_poisson(field, mixed(images, settings), settings.screening).clamp(0, 1)
 
 

@@ -51,8 +51,8 @@ def possible_u(
     """Smallest and largest number of pairs in which `second` exceeds `first`, given their quartiles.
 
     `first` and `second` are (q1, median, q3) of n values each, printed with `decimals`. A mixed-integer
-    programme over all samples with these quartiles; None where no sample has them, as when a median
-    lies outside its quartiles.
+    programme over all samples with these quartiles that share no value; None where no sample has them,
+    as when a median lies outside its quartiles.
     """
     half = 0.5 * 10.0**-decimals
     reach = 4 * max(map(abs, (*first, *second, 1.0)))  # values further out count the same pairs

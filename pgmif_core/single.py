@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
 from pgmif_core.images import ImageError, overlap_fraction, resample
 from pgmif_core.networks import Generator
+from pgmif_core.pgmif_plus import PlusSettings
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import Registration, register
 from pgmif_core.slices import (
@@ -32,7 +33,8 @@ class Fused(NamedTuple):
 
 
 def fuse_images(
-    images: Mapping[str, sitk.Image], method: str, weights: str | Path | Generator | None = None,
+    images: Mapping[str, sitk.Image], method: str,
+    weights: str | Path | Generator | PlusSettings | None = None,
     slice_size: int = 192, seed: int = 0, say: Callable[[str], None] = lambda _: None,
 ) -> Fused:
     """Fuse the sequences of one patient: keys T1w, T2w, and further ones.
@@ -49,7 +51,7 @@ def fuse_images(
             raise ImageError(
                 f"{name} and T2w do not overlap in space; are they of the same patient and session?"
             )
-    if isinstance(weights, Generator):
+    if isinstance(weights, (Generator, PlusSettings)):
         names = _in_the_order_of(weights, names)
     grid = slice_grid(t2w, slice_size)
     planes, registrations = [], {}
@@ -73,13 +75,15 @@ def fuse_images(
     return Fused(on_t2w, registrations)
 
 
-def _in_the_order_of(weights: Generator, names: list[str]) -> list[str]:
-    known, count = weights.sequences, weights.settings["modalities"]
+def _in_the_order_of(weights: Generator | PlusSettings, names: list[str]) -> list[str]:
+    fitted = isinstance(weights, PlusSettings)
+    known = weights.sequences
+    count = len(weights.shares) if fitted else weights.settings["modalities"]
     if len(names) != count or (known and set(known) != set(names)):
         what = f"{count} sequences" + (f" ({', '.join(known)})" if known else "")
         raise ValueError(
-            f"the weights were trained on {what}, found {len(names)}: {', '.join(names)}. Give the "
-            "same sequences, or other weights."
+            f"the weights were {'fitted' if fitted else 'trained'} on {what}, found {len(names)}: "
+            f"{', '.join(names)}. Give the same sequences, or other weights."
         )
     return list(known) or names
 

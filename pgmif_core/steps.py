@@ -60,7 +60,9 @@ class Run:
         return read_patient(self.store, subject)
 
     def weights(self, method: str) -> Path:
-        """Where 02_training leaves a method's weights."""
+        """Where 02_training leaves a method's weights, and 10_pgmif_plus its settings."""
+        if method == "pgmif_plus":
+            return self.folder("10_pgmif_plus") / "settings.json"
         return self.folder(f"02_training/{method}") / "weights.safetensors"
 
     def published(self) -> pd.DataFrame:
@@ -181,7 +183,7 @@ def gather_provenance(run: Run) -> dict[str, Any]:
     base = run.root / "results" / run.name
     steps = {
         str(path.parent.relative_to(base)): json.loads(path.read_text())
-        for path in sorted(base.glob("0*/**/provenance.json"))
+        for path in sorted(base.glob("[0-9]*/**/provenance.json"))
     }
     write_json(steps, base / "provenance.json")
     return steps

@@ -145,15 +145,21 @@ def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
     monkeypatch.chdir(root)
     made = root / "results" / "phantom-smoke"
     targets = ["08_delineation/separation.csv", "09_ablations/window.csv", "09_ablations/seed.csv"]
-    arguments = ["reproduce", "--profile", "smoke", "--set", "ablation_values=[0, 10]"]
+    arguments = ["reproduce", "--profile", "smoke", "--set", "ablation_values=[3, 4]"]
     files = [f"results/phantom-smoke/{t}" for t in targets]
     assert main([*arguments, "--", "--cores", "1", *files]) == 0
     separation = pd.read_csv(made / targets[0])
     assert {"t1w", "t2w", "pgmif", "poisson"} <= set(separation["method"])
     assert separation["separability"].between(0.5, 1).all()
     figures = root / "figures" / "phantom-smoke"
-    for name in ("figure_8_separation", "figure_9_window", "figure_9_seed"):
+    for name in ("figure_8_separation", "figure_8_unet", "figure_9_window", "figure_9_seed"):
         assert (figures / f"{name}.png").stat().st_size > 3000
     spread = pd.read_csv(figures / "table_9_seed_spread.csv")
     assert (spread["seeds"] == 2).all()
-    assert set(spread["method"]) == {"pgmif", "gmmci", "dlmwl"}
+    assert set(spread["method"]) == {"pgmif", "pgmif_plus", "gmmci", "dlmwl"}
+    drawings = pd.read_csv(made / "08_delineation" / "unet.csv")
+    assert {"t1w", "t2w", "T1w + T2w", "pgmif", "pgmif_plus", "t2w_blurred"} <= set(drawings["method"])
+    assert drawings.groupby("method").size().nunique() == 1
+    assert drawings["dice"].between(0, 1).all()
+    kept = {p.stem for p in (made / "08_delineation" / "unet").glob("*.json")} - {"provenance"}
+    assert kept == {name.replace(" + ", "_") for name in drawings["method"]}

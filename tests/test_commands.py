@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pgmif_core.cli import app
-from pgmif_core.cli.patients import Fusion
+from pgmif_core.cli.patients import Fusion, _method_and_weights
 from pgmif_core.cohort import read_gtv, read_manifest
 from pgmif_core.dicom import read_series
 from pgmif_core.download import DATASETS, DownloadError, check_room, download
@@ -319,8 +319,23 @@ def test_every_command_shows_an_example(command):
 
 
 def test_fuse_offers_every_method_that_fuses():
-    fusing = {n for n, m in METHODS.items() if m.kind in ("learned", "rule", "classical")}
+    fusing = {n for n, m in METHODS.items() if m.kind in ("learned", "fitted", "rule", "classical")}
     assert set(Fusion) == fusing - {"pgmif_literal"}  # shown only where starts are compared
+
+
+def test_fitted_settings_are_weights_too(tmp_path):
+    from pgmif_core.pgmif_plus import PlusSettings, write_settings
+    from pgmif_core.single import _in_the_order_of
+
+    own = PlusSettings((0.2, 0.5, 0.3), sequences=("T1w", "T2w", "ceT1w"))
+    path = write_settings(own, tmp_path / "settings.json")
+    for method in (None, Fusion.pgmif_plus):
+        assert _method_and_weights(method, path) == ("pgmif_plus", own)
+    assert _in_the_order_of(own, ["T1w", "T2w", "ceT1w"]) == ["T1w", "T2w", "ceT1w"]
+    with pytest.raises(ValueError, match="fitted on 3 sequences"):
+        _in_the_order_of(own, ["T1w", "T2w"])
+    with pytest.raises(ValueError, match="expected fitted settings"):
+        _method_and_weights(Fusion.pgmif_plus, tmp_path / "absent.json")
 
 
 def test_help_does_not_wait_for_torch():

@@ -11,14 +11,13 @@ import pytest
 
 LAYERS = [
     "files", "fingerprints", "gradients", "losses", "networks", "metrics", "fusion_metrics",
-    "regions", "delineation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
-    "dicom",
-    "images", "contours", "validation", "cohort", "registration", "slices", "methods", "training",
-    "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation", "plus_fitting",
-    "comparisons",
-    "frontier", "figures", "evidence_figures", "panels", "architecture", "claims", "steps",
-    "learning", "outside", "fused", "fusion", "standing", "ablations", "notebooks", "pipeline",
-    "layouts", "download", "single", "cli",
+    "regions", "delineation", "segmentation", "statistics", "published", "comparators",
+    "pgmif_plus", "phantom", "dicom", "images", "contours", "validation", "cohort", "registration",
+    "slices", "methods", "training", "parameters", "patients", "volumes", "qc", "preprocessing",
+    "evaluation", "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures",
+    "panels", "architecture", "claims", "steps", "plus_development", "learning", "outside", "fused",
+    "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline", "layouts",
+    "download", "single", "cli",
 ]
 
 

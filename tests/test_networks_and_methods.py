@@ -10,7 +10,7 @@ from pgmif_core.methods import METHODS, SHOWN_METHODS, compared_methods, load_ge
 from pgmif_core.networks import Generator, PatchDiscriminator
 from pgmif_core.training import TrainingSettings, content_loss, write_weights
 
-RULES = [n for n, m in METHODS.items() if m.kind not in ("learned", "classical")]
+RULES = [n for n, m in METHODS.items() if m.kind not in ("learned", "fitted", "classical")]
 
 
 @pytest.mark.parametrize("modalities", [2, 3])

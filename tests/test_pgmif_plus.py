@@ -16,14 +16,19 @@ from pgmif_core.pgmif_plus import (
     PlusSettings,
     fuse_plus,
     read_settings,
+    saliency,
     standardised,
+    steepened,
     target_gradient,
     write_settings,
 )
+from pgmif_core.plus_development import idea_images, ideas_summary
 from pgmif_core.plus_fitting import (
+    IDEAS,
     best_settings,
     candidates,
     fitting_rows,
+    idea_settings,
     left_out,
     resampled,
     share_grid,
@@ -88,15 +93,46 @@ def test_the_target_of_one_image_is_its_normalized_gradient():
     length = gradient_norm(gradient[:, None])
     tissue = image > 0.08
     epsilon = HALF.edge * length[tissue].mean()
-    expected = epsilon * gradient / (length + epsilon)
+    expected = gradient / (1 + (length / epsilon) ** 2).sqrt()
     field = target_gradient(image.expand(1, 2, 30, 41), HALF)
     torch.testing.assert_close(field, expected, atol=1e-9, rtol=0)
 
 
+def test_the_target_of_the_mean_is_that_of_the_mean():
+    own = replace(HALF, tensor=False, compressed=False)
+    sources = random_sources((1, 2, 20, 23)).double()
+    weights = torch.tensor(own.gradient_weights, dtype=torch.float64)[:, None, None]
+    expected = image_gradient((sources * weights).sum(1, keepdim=True))[:, 0]
+    torch.testing.assert_close(target_gradient(sources, own), expected)
+
+
+@pytest.mark.parametrize("modalities", [2, 3, 4])
+def test_gradient_weights_sum_to_one_and_favour_t2w(modalities):
+    weights = PlusSettings((1 / modalities,) * modalities).gradient_weights
+    assert sum(weights) == pytest.approx(1)
+    assert max(weights) == weights[1] == 0.65
+
+
+def test_calm_tissue_is_steepened_less():
+    rng = np.random.default_rng(0)
+    image = 0.4 + 0.01 * rng.standard_normal((1, 2, 64, 64))
+    image[..., 32:] += 0.1 * rng.standard_normal((1, 2, 64, 32))
+    sources = torch.from_numpy(image.clip(0, 1)).float()
+    salient = saliency(target_gradient(sources, HALF), sources)[0, 0]
+    assert salient.shape == (64, 64)
+    assert salient.min() >= 0
+    assert salient.max() < 1
+    assert salient[:, 42:].mean() > 0.9
+    assert salient[:, :20].mean() < 0.2
+    calm, one = (steepened(sources, replace(HALF, gain=3.0, calm_gain=c))[0] for c in (1.0, 3.0))
+    ratio = (calm / one)[:, :-1, :20].nanmedian()
+    assert 1 / 3 <= ratio < 0.5
+    assert 0.9 < (calm / one)[:, :-1, 42:-1].nanmedian() <= 1
+
+
 def test_an_inverted_source_does_not_invert_the_image():
     image = random_sources((1, 1, 40, 40))
-    strong = torch.cat((image, 0.5 - 0.2 * image), dim=1)
-    fused = fuse_plus(strong, HALF)
+    fused = fuse_plus(torch.cat((0.5 - 0.2 * image, image), dim=1), replace(HALF, shares=(0.3, 0.7)))
     assert np.corrcoef(fused.flatten(), image.flatten())[0, 1] > 0.5
 
 
@@ -104,7 +140,7 @@ def test_solution_by_a_sparse_solver():
     own = replace(HALF, shares=(0.3, 0.7), gain=1.3)
     sources = 0.4 + 0.2 * random_sources((1, 2, 11, 14)).double()
     images = standardised(sources)
-    field = own.gain * target_gradient(images, own)[0].numpy()
+    field = steepened(images, own)[0].numpy()
     h, w = images.shape[-2:]
 
     def difference(n):
@@ -137,7 +173,7 @@ def test_settings_for_another_number_of_sources_are_refused():
 
 
 def test_settings_come_back_from_their_file(tmp_path):
-    own = PlusSettings((0.25, 0.75), 2.0, 1.5, 0.1, sequences=("T1w", "T2w"))
+    own = PlusSettings((0.25, 0.75), 2.0, 1.5, 0.1, tensor=False, sequences=("T1w", "T2w"))
     assert read_settings(write_settings(own, tmp_path / "settings.json")) == own
 
 
@@ -168,11 +204,13 @@ def patient(seed, size=48):
     return PatientSlices(f"sub-{seed}", sources, *masks, sitk.Image([size, size, 4], sitk.sitkFloat32))
 
 
+SHARES = [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
+
+
 @pytest.fixture(scope="module")
 def rows():
-    shares = [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
     return pd.DataFrame([
-        row for seed in range(4) for row in fitting_rows(patient(seed), HALF, shares, (0.1,), (1.0, 2.0))
+        row for seed in range(4) for row in fitting_rows(patient(seed), HALF, SHARES)
     ])
 
 
@@ -180,46 +218,74 @@ def test_fitting_measures_what_fusing_gives(rows):
     from pgmif_core.evaluation import cnr, sobel_against
 
     one = patient(2)
-    row = rows[(rows["subject"] == "sub-2") & (rows["gain"] == 2)]
-    row = row[row["shares"] == (0.5, 0.5)].iloc[0]
-    own = replace(HALF, gain=2.0, screening=0.1)
-    volume = fuse_plus(torch.from_numpy(one.sources), own)[:, 0].numpy()
+    row = rows[(rows["subject"] == "sub-2") & (rows["shares"] == (0.5, 0.5))].iloc[0]
+    volume = fuse_plus(torch.from_numpy(one.sources), HALF)[:, 0].numpy()
     assert row["cnr"] == pytest.approx(cnr(volume, one), rel=1e-3)
     assert row["q_t2w"] == pytest.approx(sobel_against(volume, one, 1), rel=1e-3)
+    assert row["cnr_source"] == pytest.approx(cnr(one.sources[:, 1], one), rel=1e-4)
 
 
 def test_fitting_finds_the_source_that_shows_the_tumour(rows):
     table = candidates(rows)
-    by_cnr = table.sort_values("lower_cnr").iloc[-1]
-    assert by_cnr["shares"] == (0.0, 1.0)
-    assert set(best_settings(rows, HALF).shares) <= {0.0, 0.5, 1.0}
+    assert table.sort_values("lower_cnr").iloc[-1]["shares"] == (0.0, 1.0)
+    assert table["score"].is_monotonic_decreasing
 
 
-def test_candidates_that_reach_the_aims_come_first(rows):
-    changed = rows.assign(q_t1w=0.9, q_t2w=0.9, cut=0.0, correlation=0.5)
-    assert best_settings(changed, HALF).shares == (0.0, 1.0)
-    inverted = changed["shares"] == (0.0, 1.0)
-    changed.loc[inverted & (changed["subject"] == "sub-1"), "correlation"] = -0.1
-    assert best_settings(changed, HALF).shares != (0.0, 1.0)
+def test_shortfalls_count_against_shares(rows):
+    fine = rows.assign(q_t1w=0.9, q_t2w=0.9, cut=0.0, correlation=0.5)
+    assert (candidates(fine)["shortfall"] == 0).all()
+    assert best_settings(fine, HALF).shares == (0.0, 1.0)
+    mine = fine["shares"] == (0.0, 1.0)
+    for column, value in (("q_t2w", -9.0), ("cut", 9.0)):
+        assert best_settings(fine.mask(mine, fine.assign(**{column: value})), HALF).shares != (0.0, 1.0)
+    inverted = fine.copy()
+    inverted.loc[mine & (fine["subject"] == "sub-1"), "correlation"] = -9.0
+    assert best_settings(inverted, HALF).shares != (0.0, 1.0)
 
 
 def test_left_out_patients_take_no_part_in_their_own_settings(rows):
     every = left_out(rows, HALF)
     assert list(every["subject"]) == sorted(rows["subject"].unique())
+    assert every["left_out"].all()
     absurd = rows.copy()
-    absurd.loc[absurd["subject"] == "sub-0", "cnr"] *= 1e3
+    absurd.loc[(absurd["subject"] == "sub-0") & (absurd["shares"] == (1.0, 0.0)), "cnr"] = 1e6
     mine = left_out(absurd, HALF).set_index("subject").loc["sub-0"]
-    expected = best_settings(rows[rows["subject"] != "sub-0"], HALF)
-    assert (mine["gain"], mine["shares"]) == (expected.gain, expected.shares)
-    with pytest.raises(ValueError, match="at least two"):
-        left_out(rows[rows["subject"] == "sub-0"], HALF)
+    assert mine["shares"] == best_settings(rows[rows["subject"] != "sub-0"], HALF).shares
+    alone = left_out(rows[rows["subject"] == "sub-0"], HALF)
+    assert not alone["left_out"].any()
 
 
 def test_resampling_repeats_itself(rows):
     assert resampled(rows, HALF, 3) == resampled(rows, HALF, 3)
+    one = rows[rows["subject"] == "sub-0"]
+    assert {s.shares for s in resampled(one, HALF, 3)} == {best_settings(one, HALF).shares}
 
 
 def test_shares_fill_the_grid():
     assert len(share_grid(2)) == 11
     assert len(share_grid(3)) == 21
     assert all(sum(s) == pytest.approx(1) for s in share_grid(3))
+
+
+@pytest.mark.parametrize("modalities", [("T1w", "T2w"), ("T1w", "T2w", "ceT1w")])
+def test_every_idea_changes_the_image(modalities):
+    sources = random_sources((1, len(modalities), 60, 60), 3)
+    whole, shares = idea_settings("PGMIF+", modalities)
+    assert len(shares) > 10
+    for idea in IDEAS:
+        own, choice = idea_settings(idea, modalities)
+        if idea == "equal shares":
+            assert choice == [own.shares]
+        elif idea != "PGMIF+":
+            assert (fuse_plus(sources, own) - fuse_plus(sources, whole)).abs().max() > 1e-3, idea
+
+
+def test_images_and_summary_of_the_ideas(rows):
+    images = idea_images(patient(0), HALF)
+    assert {"t1w", "t2w", "t2w_standardised", "PGMIF+", "no gain"} <= set(images)
+    assert all(i.shape == (48, 48) for i in images.values())
+    judged = left_out(rows, HALF).assign(cnr_ratio=1.0)
+    table = pd.concat([judged.assign(idea=i) for i in ("PGMIF+", "no gain")])
+    summary = ideas_summary(table)
+    assert list(summary["idea"]) == ["PGMIF+", "no gain"]
+    assert (summary["inverted"] <= 4).all()

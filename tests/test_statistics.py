@@ -109,15 +109,17 @@ def test_the_papers_p_lies_between_two_values_of_u():
     assert largest_u_below(1e-6) == -1
 
 
-six = st.lists(st.floats(-5, 5), min_size=6, max_size=6)
+# no two alike, and quartiles of at most two decimals: printing them rounds nothing
+twelve = st.lists(st.integers(-60, 60), min_size=12, max_size=12, unique=True)
 
 
 @settings(max_examples=25, deadline=None)
-@given(six, six)
-def test_a_real_sample_lies_within_what_its_quartiles_allow(first, second):
+@given(twelve)
+def test_a_real_sample_lies_within_what_its_quartiles_allow(values):
+    first, second = np.array(values[:6]) * 0.08, np.array(values[6:]) * 0.08
     printed = [tuple(np.round(np.percentile(x, [25, 50, 75]), 3)) for x in (first, second)]
     low, high = possible_u(*printed, n=6)
-    assert low <= sum(b > a + 1e-4 for a in first for b in second) <= high
+    assert low <= sum(b > a for a in first for b in second) <= high
 
 
 def test_impossible_quartiles_are_found():

@@ -22,35 +22,40 @@ if TYPE_CHECKING:
     from pgmif_core.single import Fused
 
 Fusion = StrEnum("Fusion", [
-    "pgmif", "gmmci", "dlmwl", "average", "pwa", "moi",
+    "pgmif", "pgmif_plus", "gmmci", "dlmwl", "average", "pwa", "moi",
     "pca", "laplacian", "wavelet", "guided", "poisson",
 ])
 
 
 def _default_weights(method: str) -> Path:
-    """Weights of the phantom run in this repository."""
+    """Weights, or settings, of the phantom run in this repository."""
     try:
         root = find_root()
     except FileNotFoundError:
         root = Path()
-    path = root / "results" / "phantom" / "02_training" / method / "weights.safetensors"
+    files = {"pgmif_plus": "10_pgmif_plus/settings.json"}
+    file = files.get(method, f"02_training/{method}/weights.safetensors")
+    path = root / "results" / "phantom" / file
     if not path.is_file():
         raise ValueError(
-            f"{method} is learned: expected weights, found none at {path}. Name some with --weights, "
-            "or train them: make reproduce."
+            f"{method} is made from training patients: expected weights, found none at {path}. Name "
+            "some with --weights, or make them: make reproduce."
         )
     return path
 
 
 def _method_and_weights(method: Fusion | None, weights: Path | None) -> tuple[str, Any]:
-    """The method's name and, of a learned one, its generator; ValueError where they do not fit."""
+    """The method's name and its generator or settings, if any; ValueError where they do not fit."""
     from pgmif_core.methods import METHODS, load_generator
+    from pgmif_core.pgmif_plus import read_settings
 
-    if method and METHODS[method.value].kind != "learned":
+    if method and not METHODS[method.value].needs_weights:
         if weights:
             raise ValueError(f"--weights: {method.value} is a rule and has none; leave them out.")
         return method.value, None
     wanted = method.value if method else ""
+    if wanted == "pgmif_plus" or (not wanted and weights and weights.suffix == ".json"):
+        return "pgmif_plus", read_settings(weights or _default_weights("pgmif_plus"))
     generator = load_generator(weights or _default_weights(wanted or "pgmif"))
     trained_as = generator.method or wanted or "pgmif"
     if wanted and trained_as != wanted:
@@ -96,7 +101,8 @@ def fuse(
     method: Annotated[Fusion | None, typer.Option(
         help="Fusion method; that of the weights, or pgmif, if not given.")] = None,
     weights: Annotated[Path | None, typer.Option(
-        help="results/<run>/02_training/<method>/weights.safetensors; the phantom run's if not given."
+        help="results/<run>/02_training/<method>/weights.safetensors, or 10_pgmif_plus/settings.json "
+             "for pgmif_plus; the phantom run's if not given."
     )] = None,
     subject: Annotated[str, typer.Option(
         help="PatientID in DICOM; planning software overlays only equal ones.")] = "anonymous",
