@@ -44,3 +44,13 @@ def real_mri() -> Path:
 def pytest_collection_modifyitems(items):
     """The longest first: the real patients' tests take minutes, and none should start last and alone."""
     items.sort(key=lambda item: item.get_closest_marker("real") is None)
+
+
+def pytest_collection_finish(session):
+    """Tests of one group must share a process, and xdist says nothing where it cannot see to that."""
+    if not session.config.getoption("loadgroup", False):
+        return
+    grouped = [i.nodeid for i in session.items if i.get_closest_marker("xdist_group")]
+    apart = [name for name in grouped if "@" not in name]
+    if apart:
+        raise pytest.UsageError(f"xdist does not keep groups together with this pytest: {apart}")
