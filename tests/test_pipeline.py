@@ -22,7 +22,7 @@ from pgmif_core.notebooks import (
     declared_parameters,
     execute_notebook,
 )
-from pgmif_core.pipeline import main
+from pgmif_core.pipeline import _taken, main
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
     change(patients)
     def everything():
         made = [p for f in ("results", "figures") for p in (in_root / f).glob("*/*")
-                if p.parent.name != "test-taken"]  # another test's folder
+                if p.parent.name not in ("test-taken", "test-locked")]  # other tests' folders
         return sorted(patients.rglob("*")), sorted(made)
 
     before = everything()
@@ -171,6 +171,26 @@ def test_another_manifest_does_not_take_over_a_run(in_root, patients, capsys):
         assert "was made from data_manifest.csv" in capsys.readouterr().err
         assert [p.name for p in base.iterdir()] == ["parameters.yaml"]
     finally:
+        shutil.rmtree(base)
+
+
+def test_two_processes_never_make_one_run_together(in_root, patients, capsys):
+    base = in_root / "results" / "test-locked"
+    arguments = ["reproduce", "--profile", "smoke", "--manifest", str(patients / "m.csv"),
+                 "--set", "run=test-locked", "--", "--dry-run"]
+    try:
+        with _taken(base) as descriptor:
+            child = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor])
+        # the first process is gone, its Snakemake is not
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert f"results/test-locked is being made by process {os.getpid()}; nothing was started" in said
+        assert [p.name for p in base.iterdir()] == [".lock"]
+        child.kill()
+        child.wait()
+        assert main(arguments) == 0
+    finally:
+        child.kill()
         shutil.rmtree(base)
 
 
