@@ -54,8 +54,10 @@ def possible_u(
     programme over all samples with these quartiles that share no value; None where no sample has them,
     as when a median lies outside its quartiles.
     """
-    half = 0.5 * 10.0**-decimals
-    reach = 4 * max(map(abs, (*first, *second, 1.0)))  # values further out count the same pairs
+    # in units of the separation: with values near 1, HiGHS calls some programmes infeasible that are not
+    half = 0.5 * 10.0**-decimals / SEPARATION
+    first, second = ([v / SEPARATION for v in printed] for printed in (first, second))
+    reach = 4 * max(map(abs, (*first, *second, 1 / SEPARATION)))  # further out the same pairs count
     order = np.eye(n, k=1)[:-1] - np.eye(n)[:-1]
     blocks, lows, highs = [], [], []
     for position, printed in enumerate((first, second)):
@@ -68,8 +70,8 @@ def possible_u(
     for k, (i, j) in enumerate(np.ndindex(n, n)):  # z = 1 exactly where second[j] > first[i]
         pairs[k, [n + j, i, 2 * n + k]] = 1, -1, -2 * reach
     blocks.append(pairs)
-    lows += [SEPARATION - 2 * reach] * n * n
-    highs += [-SEPARATION] * n * n
+    lows += [1 - 2 * reach] * n * n
+    highs += [-1] * n * n
     constraint = LinearConstraint(np.vstack(blocks), lows, highs)
     bounds = Bounds([-reach] * 2 * n + [0] * n * n, [reach] * 2 * n + [1] * n * n)
     binary = np.r_[np.zeros(2 * n), np.ones(n * n)]
