@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pgmif_core.architecture import architecture_figure, layer_table
+from pgmif_core.distributed import is_first_process
 from pgmif_core.evaluation import validation_row
 from pgmif_core.figures import save_figure
 from pgmif_core.files import replacing
@@ -16,7 +17,8 @@ from pgmif_core.networks import Generator
 from pgmif_core.parameters import modality_weights
 from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
 from pgmif_core.steps import Run, write_table
-from pgmif_core.training import TrainingSettings, train, write_weights
+from pgmif_core.trainer import TrainingSettings
+from pgmif_core.training import train, write_weights
 
 
 def training_settings(run: Run, method: str) -> TrainingSettings:
@@ -44,6 +46,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         checkpoint_every=p.checkpoint_every,
         seed=p.seed,
         device=p.device,
+        precision=p.precision,
     )
 
 
@@ -66,7 +69,8 @@ def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     # a training patient may lack a reference region or a covered tumour: no CNR to watch then
     patients = [p for p in map(run.patient, watched) if p.reference.any() and p.gtv.any()]
     how = "held out" if set(watched).isdisjoint(fit) else "fitted too, patients are few"
-    print(f"{method}: {len(slices)} slices of {len(fit)} patients; {len(patients)} watched ({how})")
+    if is_first_process():
+        print(f"{method}: {len(slices)} slices of {len(fit)} patients; {len(patients)} watched ({how})")
     validation = watched_training(run, training_settings(run, method), slices, patients, folder)
     return pd.read_csv(folder / "history.csv"), validation
 
@@ -103,7 +107,7 @@ def watched_training(
         return pd.DataFrame({"iteration": []})
     table = pd.read_csv(log)
     chosen = table["score"].idxmax() if run.parameters.select_checkpoint else len(table) - 1
-    if run.parameters.select_checkpoint:
+    if run.parameters.select_checkpoint and is_first_process():
         with replacing(weights) as temporary:
             shutil.copyfile(best, temporary)
     return table.assign(kept=table.index == chosen)

@@ -79,6 +79,9 @@ class Parameters(BaseModel):
         False, description="keep the checkpoint with the best validation score, not the last"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="of the networks in training; bf16 pays where the device has it"
+    )
 
     outside_methods: dict[str, str] = Field(
         {}, description="images fused by other programs: name: folder, relative to the root"

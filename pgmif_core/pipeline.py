@@ -35,7 +35,8 @@ LAST = "06_claims/claims.csv"  # what the last notebook writes
 LOCK = ".lock"  # held while a run is being made
 
 
-def _set_values(pairs: list[str]) -> dict[str, Any]:
+def set_values(pairs: list[str]) -> dict[str, Any]:
+    """Values of NAME=VALUE options, read as YAML; ParameterError where one is no such pair."""
     values = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -47,7 +48,7 @@ def _set_values(pairs: list[str]) -> dict[str, Any]:
 
 def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Parameters, Cohort]:
     """Parameters and cohort, after every check that needs no image to be opened."""
-    values = _set_values(options.set)
+    values = set_values(options.set)
     if options.manifest:
         values["manifest"] = options.manifest
     if options.allow_outside:
@@ -91,8 +92,8 @@ def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[s
     return [
         sys.executable, "-m", "snakemake", *(["evidence"] if options.evidence else []),
         "--cores", str(cores), "--configfile", str(config_file),
-        "--rerun-incomplete", "--quiet", "rules", "progress", "--nolock",
-        "--rerun-triggers", "mtime", "params", "input",
+        "--quiet", "rules", "progress", "--rerun-triggers", "mtime", "params", "input",
+        "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
         *options.snakemake,
     ]
 

@@ -137,7 +137,9 @@ def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
         "direction": patient.grid.GetDirection(),
         "origin_mm": patient.grid.GetOrigin(),
     }
-    write_json({**details, "geometry": geometry}, store / f"{patient.subject}.json")
+    signal = np.flatnonzero(patient.sources.any(axis=(2, 3)).all(axis=1)).tolist()
+    notes = {**details, "geometry": geometry, "slices_with_signal": signal}
+    write_json(notes, store / f"{patient.subject}.json")
 
 
 def patient_details(store: Path, subject: str) -> dict | None:
@@ -146,12 +148,16 @@ def patient_details(store: Path, subject: str) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def read_patient(store: Path, subject: str) -> PatientSlices:
-    """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
+def _complete_details(store: Path, subject: str) -> dict:
     details = patient_details(store, subject)
     if details is None:
         raise FileNotFoundError(f"{subject} is not in {store}; run 01_preprocessing first")
-    geometry = details["geometry"]
+    return details
+
+
+def read_patient(store: Path, subject: str) -> PatientSlices:
+    """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
+    geometry = _complete_details(store, subject)["geometry"]
     grid = sitk.Image(geometry["size"], sitk.sitkFloat32)
     grid.SetSpacing(geometry["spacing_mm"])
     grid.SetDirection(geometry["direction"])
@@ -173,33 +179,43 @@ class TrainingSlices:
     """Random crops of training slices, read from memory maps.
 
     `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
-    uninterrupted one would have seen. Slices that any source leaves empty are left out.
+    uninterrupted one would have seen. Slices that any source leaves empty are left out. Only the
+    crops are read, and no file stays open: memory does not grow with the cohort.
     """
 
     def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
         self.crop, self.seed = crop, seed
-        self.volumes = [read_patient(store, s).sources for s in subjects]
         self.fingerprint = store_fingerprint(store, subjects)
-        self.index = [
-            (v, k) for v, volume in enumerate(self.volumes)
-            for k in range(len(volume)) if volume[k].any(axis=(1, 2)).all()
-        ]
+        self.paths = [_array_path(store, s, "sources") for s in subjects]
+        notes = [_complete_details(store, s) for s in subjects]
+        self.planes = [tuple(n["geometry"]["size"][1::-1]) for n in notes]  # height, width
+        self.index = [(v, k) for v, n in enumerate(notes) for k in n["slices_with_signal"]]
         if not self.index:
             raise ValueError(f"no training slice with signal among {list(subjects)}")
-        size = self.volumes[0].shape[-1]
+        size = min(min(plane) for plane in self.planes)
         if crop > size:
             raise ValueError(f"crop {crop} is larger than the slices ({size}); choose a smaller one")
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, iteration: int, size: int) -> NDArray[np.float32]:
-        """(size, m, crop, crop) float32."""
+    def batch(
+        self, iteration: int, size: int, part: tuple[int, int] = (0, 1)
+    ) -> NDArray[np.float32]:
+        """(size, m, crop, crop) float32, or the `part` (k of n) of it that one of n processes takes."""
         rng = np.random.default_rng([self.seed, iteration])
         chosen = rng.choice(len(self.index), size, replace=len(self.index) < size)
-        return np.stack([self._crop(rng, *self.index[i]) for i in chosen])
+        corners = [self._corner(rng, self.index[i][0]) for i in chosen]
+        own = slice(part[0], None, part[1])
+        return np.stack([
+            self._crop(*self.index[i], *corner)
+            for i, corner in zip(chosen[own], corners[own], strict=True)
+        ])
 
-    def _crop(self, rng: np.random.Generator, volume: int, k: int) -> NDArray[np.float32]:
-        plane = self.volumes[volume][k]
-        top, left = (rng.integers(n - self.crop + 1) for n in plane.shape[-2:])
-        return plane[:, top : top + self.crop, left : left + self.crop]
+    def _corner(self, rng: np.random.Generator, volume: int) -> tuple[int, int]:
+        height, width = self.planes[volume]
+        return int(rng.integers(height - self.crop + 1)), int(rng.integers(width - self.crop + 1))
+
+    def _crop(self, volume: int, k: int, top: int, left: int) -> NDArray[np.float32]:
+        plane = np.load(self.paths[volume], mmap_mode="r")[k]
+        return np.array(plane[:, top : top + self.crop, left : left + self.crop])

@@ -31,7 +31,8 @@ from pgmif_core.images import read_image, same_grid
 from pgmif_core.layouts import LayoutError, scan_folder
 from pgmif_core.methods import METHODS
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.training import Trainer, TrainingSettings, write_weights
+from pgmif_core.trainer import Trainer, TrainingSettings
+from pgmif_core.training import write_weights
 
 TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
 runner = CliRunner()

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from pgmif_core.methods import METHODS, SHOWN_METHODS, compared_methods, load_generator
 from pgmif_core.networks import Generator, PatchDiscriminator
-from pgmif_core.training import TrainingSettings, content_loss, write_weights
+from pgmif_core.trainer import TrainingSettings, content_loss
+from pgmif_core.training import write_weights
 
 RULES = [n for n, m in METHODS.items() if m.kind not in ("learned", "fitted", "classical")]
 

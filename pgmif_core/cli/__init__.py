@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from pgmif_core.cli import cohorts, patients
+from pgmif_core.cli import cohorts, patients, training
 
 app = typer.Typer(
     name="pgmif", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -29,5 +29,6 @@ def options(
 app.command("scan")(cohorts.scan)
 app.command("check")(cohorts.check)
 app.command("download")(cohorts.download_cohort)
+app.command("train")(training.train)
 app.command("fuse")(patients.fuse)
 app.command("evaluate")(patients.evaluate)

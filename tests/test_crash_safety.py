@@ -1,0 +1,165 @@
+"""Killed, cut off, damaged, out of disk: a training goes on and ends as if nothing had happened."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from trainings import make_store, small_training
+
+from pgmif_core.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from pgmif_core.files import DiskFullError
+
+# started from one process that has imported torch already: a start takes milliseconds, not seconds
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(["trainings", "torch._dynamo"])
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path / "store")
+
+
+def same_ending(first, second):
+    a, b = (load_file(f / "weights.safetensors") for f in (first, second))
+    histories = [(f / "history.csv").read_text() for f in (first, second)]
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a) and (
+        histories[0] == histories[1])
+
+
+def start(store, folder, limit=None):
+    process = FRESH.Process(target=_in_process, args=(store, folder, limit))
+    process.start()
+    return process
+
+
+def _in_process(store, folder, limit):
+    torch.set_num_threads(1)
+    if limit:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        small_training(store, folder)
+    except DiskFullError as error:
+        (folder / "said.txt").write_text(str(error)[: limit // 2])
+        os._exit(28)
+
+
+def kill_at_random(store, folder, kills, seed):
+    """Kill a training `kills` times, half of the times while a checkpoint is being written."""
+    moments, killed = random.Random(seed), 0
+    while killed < kills:
+        process = start(store, folder)
+        known = set(checkpoints(folder))
+        while set(checkpoints(folder)) <= known and process.is_alive():
+            time.sleep(0.002)  # let every attempt get somewhere
+        if killed % 2:
+            until = time.monotonic() + 5
+            while not list(folder.glob(".*checkpoint*")) and time.monotonic() < until:
+                pass
+        else:
+            time.sleep(moments.uniform(0, 0.1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if process.exitcode == 0:
+            pytest.fail(f"the training ended after {killed} kills: it is too short for this test")
+        killed += 1
+    process = start(store, folder)
+    process.join()
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_training_killed_at_random_moments_ends_as_if_it_never_had_been(store, tmp_path, kills):
+    small_training(store, tmp_path / "whole")
+    kill_at_random(store, tmp_path / "killed", kills, seed=kills)
+    assert same_ending(tmp_path / "whole", tmp_path / "killed")
+    assert len(checkpoints(tmp_path / "killed")) == 2
+    left = [p.name for p in (tmp_path / "killed").iterdir() if p.name.startswith(".")]
+    assert len(left) <= kills  # what a killed process was just writing, never taken for a checkpoint
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+def flip(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flip, lambda data: b""])
+def test_a_damaged_checkpoint_is_passed_over_with_a_message(store, tmp_path, capsys, damage):
+    small_training(store, tmp_path / "whole", iterations=8)
+    for name in ("one", "both"):
+        small_training(store, tmp_path / name, iterations=8)
+        (tmp_path / name / "weights.safetensors").unlink()
+        found = checkpoints(tmp_path / name)
+        for path in found[: {"one": 1, "both": 2}[name]]:
+            path.write_bytes(damage(path.read_bytes()))
+        capsys.readouterr()
+        small_training(store, tmp_path / name, iterations=8)
+        said = capsys.readouterr().out
+        assert f"{found[0].name} is damaged" in said
+        assert ("resuming at iteration 6 of 8" in said) is (name == "one")
+        assert same_ending(tmp_path / "whole", tmp_path / name)
+
+
+def test_a_full_disk_loses_nothing(store, tmp_path):
+    """A limit on file size stands for the full disk: writing past it fails in the same way."""
+    small_training(store, tmp_path / "whole")
+    folder = tmp_path / "full"
+    process = start(store, folder)
+    while not checkpoints(folder):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    before = {p: p.read_bytes() for p in checkpoints(folder)}
+    process = start(store, folder, limit=min(map(len, before.values())) // 2)
+    process.join()
+    assert process.exitcode == 28
+    said = (folder / "said.txt").read_text()
+    assert "expected room on the disk" in said
+    assert {p: p.read_bytes() for p in checkpoints(folder)} == before
+    process = start(store, folder)
+    process.join()
+    assert same_ending(tmp_path / "whole", folder)
+
+
+def state(iteration, value=0.0):
+    return {"iteration": iteration, "value": torch.full((3,), value)}
+
+
+def test_the_last_two_are_kept_each_named_after_its_bytes(tmp_path):
+    for iteration in (10, 20, 30):
+        path = save_checkpoint(state(iteration), tmp_path)
+        assert hashlib.sha256(path.read_bytes()).hexdigest()[:16] in path.name
+    assert [p.name[:18] for p in checkpoints(tmp_path)] == ["checkpoint-0000030", "checkpoint-0000020"]
+    found = load_checkpoint(tmp_path, lambda _: "", print)
+    assert found["iteration"] == 30
+    np.testing.assert_array_equal(found["value"], 0)
+
+
+def test_a_training_started_over_leaves_no_checkpoint_of_the_older_one(tmp_path):
+    for iteration in (10, 20):
+        save_checkpoint(state(iteration), tmp_path)
+    save_checkpoint(state(10, 1.0), tmp_path)
+    save_checkpoint(state(20, 1.0), tmp_path)
+    assert [load_checkpoint(tmp_path, lambda _: "", print)["value"][0]] == [1]
+    assert len(checkpoints(tmp_path)) == 2
+
+
+def test_a_state_that_does_not_fit_is_named(tmp_path):
+    save_checkpoint(state(10), tmp_path)
+    said = []
+    assert load_checkpoint(tmp_path, lambda _: "is of other data", said.append) is None
+    assert "checkpoint-0000010" in said[0]
+    assert said[0].endswith("is of other data: starting over")
+    assert load_checkpoint(tmp_path / "nowhere", lambda _: "", said.append) is None
