@@ -1,7 +1,6 @@
 """Fuse patients with every method and measure what came out."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods import METHODS, T1W, T2W, Method
+from pgmif_core.methods import METHODS, T1W, T2W, Method, Weights
 from pgmif_core.metrics import (
     contrast_correlation,
     contrast_to_noise_ratio,
@@ -24,7 +23,7 @@ TARGET = "pgmif"  # the method whose superiority the paper claims
 
 
 def fuse_volume(
-    method: str | Method, patient: PatientSlices, weights: str | Path | Generator | None = None
+    method: str | Method, patient: PatientSlices, weights: Weights | None = None
 ) -> NDArray[np.float32]:
     """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
     sources = torch.from_numpy(np.array(patient.sources))

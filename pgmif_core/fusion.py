@@ -13,6 +13,7 @@ import torch
 from pgmif_core.evaluation import cnr, fidelity, fuse_volume, sobel_against
 from pgmif_core.fingerprints import code_fingerprint, file_hash
 from pgmif_core.fused import fused_details, read_fused, write_fused
+from pgmif_core.inference import FoldedGenerator
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods import (
     METHODS,
@@ -40,8 +41,8 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     """
     patient, epsilon = run.patient(subject), run.parameters.epsilon
     code = code_fingerprint(
-        "methods", "comparators", "networks", "evaluation", "metrics", "regions", "losses", "gradients",
-        "outside", "pgmif_plus",
+        "methods", "comparators", "networks", "inference", "evaluation", "metrics", "regions",
+        "losses", "gradients", "outside", "pgmif_plus",
     )
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     outside = outside_files(run, subject)
@@ -111,7 +112,8 @@ def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict[str, float]:
     """Median seconds to fuse one pair of slices, batch 1, on the CPU, and the threads in use."""
     path = run.weights(method)
-    weights = read_settings(path) if METHODS[method].kind == "fitted" else load_generator(path)
+    fitted = METHODS[method].kind == "fitted"
+    weights = read_settings(path) if fitted else FoldedGenerator(load_generator(path))
     patient = run.patient(run.cohort().subjects("test")[0])
     middle = len(patient.sources) // 2  # the first slices may be empty
     pair = torch.from_numpy(np.array(patient.sources[middle : middle + 1]))

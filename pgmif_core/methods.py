@@ -24,6 +24,7 @@ from pgmif_core.comparators import (
     principal_components,
     wavelet,
 )
+from pgmif_core.inference import FoldedGenerator
 from pgmif_core.networks import Generator
 from pgmif_core.pgmif_plus import PlusSettings, fuse_plus, read_settings, standardised
 from pgmif_core.validation import FURTHER_MODALITIES
@@ -31,9 +32,11 @@ from pgmif_core.validation import FURTHER_MODALITIES
 NOT_IN_COMPARISON = ("pgmif_literal",)  # shown only where starts are compared
 T1W, T2W = 0, 1  # positions in the manifest's modality order
 CONTROL_SIGMA_PX = 1.0
+GPU_BATCH = 32  # slices
 
 Sources = Float[Tensor, "b m h w"]
 Fused = Float[Tensor, "b 1 h w"]
+Weights = str | Path | Generator | FoldedGenerator | PlusSettings
 
 
 def average(sources: Sources) -> Fused:
@@ -126,13 +129,20 @@ def load_generator(path: str | Path) -> Generator:
     return generator.to(memory_format=torch.channels_last).eval()
 
 
-def fuse_learned(sources: Sources, weights: str | Path | Generator, batch: int = 4) -> Fused:
-    """Fuse slices with a trained generator, a few at a time so that caches are not flooded."""
-    generator = weights if isinstance(weights, Generator) else load_generator(weights)
+def fuse_learned(
+    sources: Sources, weights: str | Path | Generator | FoldedGenerator, batch: int = 0
+) -> Fused:
+    """Fuse slices with a trained generator, `batch` at a time; 0 chooses what the device does best.
+
+    On a CPU that is one: the maps of a single slice stay in its cache.
+    """
+    if isinstance(weights, str | Path):
+        weights = load_generator(weights)
+    folded = weights if isinstance(weights, FoldedGenerator) else FoldedGenerator(weights)
+    device = folded.device
     with torch.inference_mode():
-        device = next(generator.parameters()).device
-        fused = [generator(part.to(device)).to(sources.device) for part in sources.split(batch)]
-        return torch.cat(fused)
+        parts = sources.split(batch or (1 if device.type == "cpu" else GPU_BATCH))
+        return torch.cat([folded(part.to(device)).to(sources.device) for part in parts])
 
 
 # what made an image: a source untouched; a trained network; a closed form with numbers fitted on
@@ -156,7 +166,7 @@ class Method:
         return self.kind in ("learned", "fitted")
 
     def __call__(
-        self, sources: Sources, weights: str | Path | Generator | PlusSettings | None = None
+        self, sources: Sources, weights: Weights | None = None
     ) -> Fused:
         if sources.ndim != 4 or sources.shape[1] < 2:
             raise ValueError(

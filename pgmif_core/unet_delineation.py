@@ -18,7 +18,9 @@ from pgmif_core.segmentation import Drawn, UNetSettings, agreement, draw, train_
 from pgmif_core.slices import PatientSlices, store_fingerprint
 from pgmif_core.steps import Run
 
-CODE = ("segmentation", "unet_delineation", "methods", "comparators", "networks", "pgmif_plus")
+CODE = (
+    "segmentation", "unet_delineation", "methods", "comparators", "networks", "inference", "pgmif_plus",
+)
 
 
 def all_channels(run: Run) -> str:

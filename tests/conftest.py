@@ -11,7 +11,8 @@ matplotlib.use("Agg")
 # beartype reads the jaxtyping annotations; outside the tests they cost nothing. The hook stays on:
 # modules are imported later, by the tests.
 install_import_hook(
-    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
+    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods",
+     "pgmif_core.inference"],
     "beartype.beartype",
 )
 
