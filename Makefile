@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce evidence test slow notebooks lab lint lock registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ lab: $(READY)  ## JupyterLab
 
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+bench: $(READY)  ## every measurement of speed as ratios: benchmarks/results.csv and .png (minutes)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 registration: $(READY)  ## registration of phantoms beside elastix (installs itk-elastix)
 	$(BIN)/python -m pip install --quiet itk-elastix

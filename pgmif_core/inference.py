@@ -1,8 +1,7 @@
 """A trained generator as few convolutions as possible: same image, several times faster.
 
 Batch normalisation is a constant in inference and goes into the weights; the encoders of all
-modalities run as groups of one convolution; enlarging a map twice and convolving it 3×3 is one
-transposed convolution with fewer than half the products.
+modalities run as groups of one convolution; what joins coarse and fine maps is two.
 """
 
 import torch
@@ -10,24 +9,13 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pgmif_core.networks import LOGIT_MARGIN, Generator
+from pgmif_core.networks import LOGIT_MARGIN, Generator, enlarging_kernel
 
 
-def folded(block: nn.Sequential) -> tuple[Tensor, Tensor]:
+def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution with the batch normalisation after it."""
-    convolution, norm = block[0], block[1]
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return convolution.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
-
-
-def enlarging_kernel(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
-    """Kernel of the transposed convolution (stride 2, padding 1) that equals enlarging a map twice
-    (nearest neighbour) and then convolving it with `weight` (padding 1)."""
-    kernel = weight.new_zeros(*weight.shape[:2], 4, 4)
-    for row in (0, 1):
-        for column in (0, 1):
-            kernel[..., row : row + 3, column : column + 3] += weight
-    return kernel.flip(-2, -1).transpose(0, 1).contiguous()
 
 
 class FoldedGenerator(nn.Module):
@@ -43,11 +31,11 @@ class FoldedGenerator(nn.Module):
         self.modalities = len(encoders)
         with torch.no_grad():
             for name in ("full", "down", "deep"):
-                parts = [folded(getattr(e, name)) for e in encoders]
+                parts = [folded(*getattr(e, name)[:2]) for e in encoders]
                 self._keep(name, torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts]))
-            self._keep("joint", *folded(decoder.joint))
-            weight, bias = folded(decoder.full)
-            enlarged = 2 * self.settings["channels"]
+            self._keep("joint", *folded(*decoder.joint[:2]))
+            weight, bias = folded(decoder.join, decoder.norm)
+            enlarged = decoder.join.coarse
             self._keep("skip", weight[:, enlarged:], bias)
             self.register_buffer("enlarge", enlarging_kernel(weight[:, :enlarged]))
             self._keep("image", decoder.image.weight, decoder.image.bias)

@@ -39,19 +39,42 @@ class Encoder(nn.Module):
         return full, self.deep(self.down(full))
 
 
+def enlarging_kernel(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
+    """Kernel of the transposed convolution (stride 2, padding 1) that equals enlarging a map twice
+    (nearest neighbour) and then convolving it with `weight` (padding 1): 4 products a pixel, not 9."""
+    shifted = [functional.pad(weight, (c, 1 - c, r, 1 - r)) for r in (0, 1) for c in (0, 1)]
+    return torch.stack(shifted).sum(dim=0).flip(-2, -1).transpose(0, 1)
+
+
+class JoiningConvolution(nn.Conv2d):
+    """3×3 convolution of a coarse map, enlarged twice, and a fine one beside it; neither is copied."""
+
+    def __init__(self, coarse: int, fine: int, outputs: int):
+        super().__init__(coarse + fine, outputs, 3, padding=1, bias=False)
+        self.coarse = coarse
+
+    def forward(
+        self, coarse: Float[Tensor, "b c h w"], fine: Float[Tensor, "b f 2*h 2*w"]
+    ) -> Float[Tensor, "b o 2*h 2*w"]:
+        kernel = enlarging_kernel(self.weight[:, : self.coarse])
+        enlarged = functional.conv_transpose2d(coarse, kernel, stride=2, padding=1)
+        return enlarged + functional.conv2d(fine, self.weight[:, self.coarse :], padding=1)
+
+
 class Decoder(nn.Module):
     """Three convolutions from the joined maps to one image in logit space."""
 
     def __init__(self, modalities: int, channels: int):
         super().__init__()
         self.joint = convolution(2 * channels * modalities, 2 * channels)
-        self.full = convolution(2 * channels + channels * modalities, channels)
+        self.join = JoiningConvolution(2 * channels, channels * modalities, channels)
+        self.norm = nn.BatchNorm2d(channels)
         self.image = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, skips: list[Tensor], maps: list[Tensor]) -> Float[Tensor, "b 1 h w"]:
         joint = self.joint(torch.cat(maps, dim=1))
-        enlarged = functional.interpolate(joint, scale_factor=2, mode="nearest")
-        return self.image(self.full(torch.cat([enlarged, *skips], dim=1)))
+        joined = self.norm(self.join(joint, torch.cat(skips, dim=1)))
+        return self.image(joined.relu_())
 
 
 class Generator(nn.Module):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -67,14 +67,19 @@ def annealing(iteration: int, iterations: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * iteration / iterations))
 
 
-def later_counts_more(average: Tensor, newest: Tensor, earlier: Tensor | int) -> Tensor:
+def later_counts_more(
+    averages: Sequence[Tensor], newest: Sequence[Tensor], earlier: Tensor | int
+) -> None:
     """Mean over iterations in which iteration t has weight t, made up one iteration at a time.
 
     Adversarial training circles around its solution; such a mean lies nearer to it than any
     iteration does (Yazıcı et al. 2019; the weights: Shamir & Zhang 2013, polynomial decay with η = 1).
-    `earlier`: how many iterations `average` is made of.
+    `averages`, of `earlier` iterations each, are changed in place; counters are taken over.
     """
-    return average + (newest - average) * (2 / (int(earlier) + 2))
+    if averages[0].is_floating_point():
+        torch._foreach_lerp_(averages, newest, 2 / (int(earlier) + 2))
+    else:
+        torch._foreach_copy_(averages, newest)
 
 
 class Trainer:
@@ -102,11 +107,11 @@ class Trainer:
         for network in (generator, discriminators):
             network.to(device=self.fabric.device, memory_format=torch.channels_last)
         self.generator, self.discriminators = generator, discriminators
-        self.generator_optimizer = torch.optim.Adam(generator.parameters(), settings.learning_rate)
-        self.discriminator_optimizer = torch.optim.Adam(
-            discriminators.parameters(), settings.discriminator_rate
+        self.generator_optimizer, self.discriminator_optimizer = (
+            torch.optim.Adam(network.parameters(), rate, fused=True) for network, rate in
+            ((generator, settings.learning_rate), (discriminators, settings.discriminator_rate))
         )
-        self.average = AveragedModel(generator, avg_fn=later_counts_more, use_buffers=True)
+        self.average = AveragedModel(generator, multi_avg_fn=later_counts_more, use_buffers=True)
         self.iteration = 0
 
     @property
@@ -153,9 +158,8 @@ class Trainer:
         judged = sources.new_zeros(())
         if self.settings.adversarial:
             for m, judge in enumerate(self.discriminators):
-                judged = judged + discriminator_loss(
-                    self._run(judge, sources[:, m : m + 1]), self._run(judge, fused.detach())
-                )
+                both = torch.cat([sources[:, m : m + 1], fused.detach()])
+                judged = judged + discriminator_loss(*self._run(judge, both).chunk(2))
             self._update(self.discriminator_optimizer, self.discriminators, judged)
 
         content = self.content(fused, sources)

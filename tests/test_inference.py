@@ -9,9 +9,9 @@ import torch.nn.functional as functional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmif_core.inference import FoldedGenerator, enlarging_kernel
+from pgmif_core.inference import FoldedGenerator
 from pgmif_core.methods import METHODS
-from pgmif_core.networks import Generator
+from pgmif_core.networks import Generator, JoiningConvolution, enlarging_kernel
 from pgmif_core.onnx_export import MissingPackageError, export_onnx
 
 
@@ -47,6 +47,23 @@ def test_the_enlarging_kernel_enlarges_and_convolves(inputs, outputs, height, wi
     expected = functional.conv2d(enlarged, weight, padding=1)
     found = functional.conv_transpose2d(maps, enlarging_kernel(weight), stride=2, padding=1)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("sizes", [(4, 2, 3), (1, 1, 1)])
+def test_joining_is_enlarging_concatenating_and_convolving(sizes):
+    layer = JoiningConvolution(*sizes).double()
+    coarse, fine = (torch.rand(2, sizes[k], *shape, dtype=torch.float64, requires_grad=True)
+                    for k, shape in ((0, (5, 3)), (1, (10, 6))))
+    enlarged = functional.interpolate(coarse, scale_factor=2, mode="nearest")
+    expected = functional.conv2d(torch.cat([enlarged, fine], 1), layer.weight, padding=1)
+    found = layer(coarse, fine)
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand_like(expected)
+    inputs = (coarse, fine, layer.weight)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+    )
 
 
 def test_training_on_changes_nothing_that_was_folded():
