@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench gpu crops registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,13 @@ lint: $(READY)  ## ruff
 
 bench: $(READY)  ## every measurement of speed as ratios: benchmarks/results.csv and .png (minutes)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+gpu: $(READY)  ## training and inference on a GPU beside the paper's figures: benchmarks/gpu.csv
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+crops: $(READY)  ## training on crops beside whole slices, on validation patients
+	$(BIN)/python benchmarks/crops.py --profile $(PROFILE) \
+	    $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS)
 
 registration: $(READY)  ## registration of phantoms beside elastix (installs itk-elastix)
 	$(BIN)/python -m pip install --quiet itk-elastix

@@ -1,8 +1,8 @@
 """Fill README's results from the committed tables: python benchmarks/readme_results.py [--check]
 
-Every number between README's `results` markers, and the minutes of its figure table, are written
-from figures/phantom/*.csv and figures/real_mri/*.csv, never by hand. `--check` only compares
-(tests/test_house.py does): exit code 1 where README is stale.
+Every number between README's markers, and the minutes of its figure table, are written from
+figures/phantom/*.csv, figures/real_mri/*.csv and benchmarks/*.csv, never by hand. `--check` only
+compares (tests/test_house.py does): exit code 1 where README is stale.
 """
 
 import re
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import readme_speed
 
 from pgmif_core.methods import NOT_IN_COMPARISON, method_named
 from pgmif_core.parameters import find_root
@@ -171,6 +172,8 @@ def results(root: Path) -> str:
 def filled(text: str, root: Path) -> str:
     """README with its results and the minutes of its figure table up to date."""
     text = re.sub(f"{BEGIN}.*?{END}", lambda _: results(root), text, flags=re.DOTALL)
+    text = re.sub(f"{readme_speed.BEGIN}.*?{readme_speed.END}", lambda _: readme_speed.speed(root), text,
+                  flags=re.DOTALL)
     seconds = pd.read_csv(root / "figures/phantom/table_seconds.csv").set_index("notebook")["seconds"]
 
     def minutes(match: re.Match) -> str:

@@ -57,8 +57,9 @@ class JoiningConvolution(nn.Conv2d):
         self, coarse: Float[Tensor, "b c h w"], fine: Float[Tensor, "b f 2*h 2*w"]
     ) -> Float[Tensor, "b o 2*h 2*w"]:
         kernel = enlarging_kernel(self.weight[:, : self.coarse])
-        enlarged = functional.conv_transpose2d(coarse, kernel, stride=2, padding=1)
-        return enlarged + functional.conv2d(fine, self.weight[:, self.coarse :], padding=1)
+        joined = functional.conv2d(fine, self.weight[:, self.coarse :], padding=1)
+        joined += functional.conv_transpose2d(coarse, kernel, stride=2, padding=1)
+        return joined
 
 
 class Decoder(nn.Module):

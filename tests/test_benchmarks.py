@@ -99,6 +99,17 @@ def test_growth_is_measured_on_a_store_that_takes_no_room():
     assert found["mib"] > 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_nothing_is_claimed(monkeypatch, capsys, root):
+    import gpu
+
+    before = (root / "benchmarks" / "gpu.csv").exists()
+    monkeypatch.setattr("sys.argv", ["gpu.py"])
+    assert gpu.main() == 2
+    assert "found none: not measured" in capsys.readouterr().err
+    assert (root / "benchmarks" / "gpu.csv").exists() == before
+
+
 ROWS = [Row("a: fast", 1.0, "ms", 0.9, "≤ 1"), Row("b: slow", 2.0, "ms", 3.0, "≥ 5"),
         Row("c", 3.0, "s"), Row("d", 1.0, "s", 1.2)]
 

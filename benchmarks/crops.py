@@ -1,0 +1,98 @@
+"""Random crops against whole slices: does the loss on whole images end in the same place?
+
+python benchmarks/crops.py [--profile quick] [--manifest FILE] [--method pgmif …]
+
+Trains each learned method of a run twice, on the profile's crops and on whole slices, with the same
+batch size and number of iterations; at every checkpoint the content term is measured on the whole
+slices of the validation patients, which are training patients held out. Needs 01_preprocessing of
+that run. Writes figures/<run>/figure_crops.(png|pdf|csv).
+"""
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+
+from pgmif_core.figures import in_style, name_cohort, new_figure, save_figure
+from pgmif_core.inference import FoldedGenerator
+from pgmif_core.learning import split_training, training_settings
+from pgmif_core.methods import METHODS
+from pgmif_core.networks import Generator
+from pgmif_core.parameters import find_root, read_parameters
+from pgmif_core.slices import TrainingSlices
+from pgmif_core.steps import Run, open_run
+from pgmif_core.trainer import content_loss
+from pgmif_core.training import train
+
+
+def curve(run: Run, method: str, crop: int) -> pd.DataFrame:
+    """Content term on whole validation slices and seconds of training, at every checkpoint."""
+    fit, watched = split_training(run)
+    settings = replace(training_settings(run, method), crop=crop)
+    sources = torch.from_numpy(np.concatenate([np.array(run.patient(s).sources) for s in watched]))
+    sources = sources[sources.amax(dim=(2, 3)).gt(0).all(dim=1)]
+    term, rows, spent = content_loss(settings), [], 0.0
+    begun = time.perf_counter()
+
+    def watch(iteration: int, generator: Generator) -> None:
+        nonlocal spent
+        now = time.perf_counter()
+        seconds = now - begun - spent
+        folded = FoldedGenerator(generator)
+        with torch.inference_mode():
+            terms = [float(term(folded(part), part)) for part in sources.split(1)]
+        rows.append({"method": method, "crop": crop, "iteration": iteration, "seconds": seconds,
+                     "content": float(np.mean(terms)), "validation_patients": len(watched)})
+        spent += time.perf_counter() - now
+
+    folder = run.folder(f"crops/{method}-{crop}")
+    for left in folder.glob("checkpoint-*"):  # times must be of one piece
+        left.unlink()
+    train(settings, TrainingSlices(run.store, fit, crop, settings.seed), folder, watch,
+          watched="crops", say=lambda _: None)
+    return pd.DataFrame(rows)
+
+
+@in_style
+def crops_figure(table: pd.DataFrame, label: str) -> plt.Figure:
+    """One panel per method: the content term on whole slices against iterations, seconds beside it."""
+    methods = table["method"].unique()
+    figure, axes = new_figure(2.5 * len(methods), 2.4, 1, len(methods))
+    largest = table["crop"].max()
+    for ax, method in zip(axes[0], methods, strict=True):
+        for (crop, part), colour in zip(table[table["method"] == method].groupby("crop"),
+                                        ("#0072B2", "#7f7f7f"), strict=True):
+            name = "whole slices" if crop == largest else f"crops of {crop}×{crop}"
+            ax.plot(part["iteration"], part["content"], "o-", color=colour, markersize=3,
+                    label=f"{name}: {part['seconds'].iloc[-1]:.0f} s")
+        ax.set(title=METHODS[method].label, xlabel="iteration")
+        ax.legend(frameon=False)
+    axes[0, 0].set_ylabel("content term on whole slices")
+    count = table["validation_patients"].iloc[0]
+    name_cohort(figure, label, f"{count} validation patients of the training split; lower is better")
+    return figure
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--profile", default="quick")
+    arguments.add_argument("--manifest", default="")
+    arguments.add_argument("--allow-outside", action="store_true")
+    arguments.add_argument("--method", nargs="+", default=["pgmif", "gmmci", "dlmwl"])
+    options = arguments.parse_args()
+    values = {"manifest": options.manifest} if options.manifest else {}
+    run = open_run(read_parameters(
+        find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
+    ))
+    p = run.parameters
+    table = pd.concat([curve(run, m, c) for m in options.method for c in (p.crop, p.slice_size)])
+    print(table.groupby(["method", "crop"]).last().to_string())
+    print(save_figure(crops_figure(table, run.label), run.figures, "figure_crops", table))
+
+
+if __name__ == "__main__":
+    main()
