@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench gpu crops registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ gpu: $(READY)  ## training and inference on a GPU beside the paper's figures: be
 
 crops: $(READY)  ## training on crops beside whole slices, on validation patients
 	$(BIN)/python benchmarks/crops.py --profile $(PROFILE) \
+	    $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS)
+
+channels: $(READY)  ## the generator's width, judged on training patients left out
+	$(BIN)/python benchmarks/channels.py --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest $(MANIFEST)) $(ARGS)
 
 registration: $(READY)  ## registration of phantoms beside elastix (installs itk-elastix)

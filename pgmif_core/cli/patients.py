@@ -28,19 +28,19 @@ Fusion = StrEnum("Fusion", [
 
 
 def _default_weights(method: str) -> Path:
-    """Weights, or settings, of the phantom run in this repository."""
+    """The released weights, or settings, in this repository: made from phantoms, and it says so."""
     try:
         root = find_root()
     except FileNotFoundError:
         root = Path()
-    files = {"pgmif_plus": "10_pgmif_plus/settings.json"}
-    file = files.get(method, f"02_training/{method}/weights.safetensors")
-    path = root / "results" / "phantom" / file
+    path = root / "weights" / (method + (".json" if method == "pgmif_plus" else ".safetensors"))
     if not path.is_file():
         raise ValueError(
             f"{method} is made from training patients: expected weights, found none at {path}. Name "
             "some with --weights, or make them: make reproduce."
         )
+    err.print(f"{path.name}: released weights, made from synthetic phantoms (MODEL_CARD.md)",
+              markup=False, highlight=False)
     return path
 
 
@@ -102,7 +102,7 @@ def fuse(
         help="Fusion method; that of the weights, or pgmif, if not given.")] = None,
     weights: Annotated[Path | None, typer.Option(
         help="results/<run>/02_training/<method>/weights.safetensors, or 10_pgmif_plus/settings.json "
-             "for pgmif_plus; the phantom run's if not given."
+             "for pgmif_plus; those released with this version if not given."
     )] = None,
     subject: Annotated[str, typer.Option(
         help="PatientID in DICOM; planning software overlays only equal ones.")] = "anonymous",

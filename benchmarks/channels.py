@@ -1,0 +1,77 @@
+"""How wide must the generator be? Judged on training patients left out, never on test patients.
+
+python benchmarks/channels.py [--profile quick] [--manifest FILE] [--folds 5]
+
+Trains PGMIF with every width and learning rate on all folds but one of a run's training patients and
+measures CNR and Q on those left out. Needs 01_preprocessing of that run. Writes
+figures/<run>/table_channels.csv: medians over all patients left out, and seconds on one core.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+
+from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
+from pgmif_core.learning import training_settings
+from pgmif_core.methods import T1W, T2W, load_generator
+from pgmif_core.parameters import find_root, read_parameters
+from pgmif_core.patients import each_patient
+from pgmif_core.slices import TrainingSlices
+from pgmif_core.steps import Run, open_run, write_table
+from pgmif_core.training import train
+
+# channels, learning rate over the one in force: a narrow network may need larger steps
+CASES = ((8, 1), (8, 2), (8, 4), (12, 1), (12, 2), (16, 1), (16, 2))
+
+
+def left_out(run: Run, folds: int, job: str) -> list[dict]:
+    """Train without one fold; measures of its patients."""
+    channels, factor, fold = map(int, job.split("-"))
+    subjects = run.cohort().subjects("train")
+    out = subjects[fold::folds]
+    settings = training_settings(run, "pgmif")
+    settings = replace(settings, channels=channels, learning_rate=factor * settings.learning_rate,
+                       checkpoint_every=settings.iterations)
+    fit = [s for s in subjects if s not in out]
+    slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
+    start = time.perf_counter()
+    weights = train(settings, slices, run.folder(f"channels/{job}"), say=lambda _: None)
+    seconds = time.perf_counter() - start
+    rows = []
+    for patient in map(run.patient, out):
+        if not (patient.gtv.any() and patient.reference.any()):
+            continue
+        volume = fuse_volume("pgmif", patient, load_generator(weights))
+        rows.append({
+            "channels": channels, "learning_rate": settings.learning_rate, "cnr": cnr(volume, patient),
+            "q_t1w": sobel_against(volume, patient, T1W), "q_t2w": sobel_against(volume, patient, T2W),
+            "seconds": seconds,
+        })
+    return rows
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--profile", default="quick")
+    arguments.add_argument("--manifest", default="")
+    arguments.add_argument("--allow-outside", action="store_true")
+    arguments.add_argument("--folds", type=int, default=5)
+    options = arguments.parse_args()
+    values = {"manifest": options.manifest} if options.manifest else {}
+    run = open_run(read_parameters(
+        find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
+    ))
+    jobs = [f"{c}-{f}-{fold}" for fold in range(options.folds) for c, f in CASES]
+    done = each_patient(partial(left_out, run, options.folds), jobs)
+    table = pd.DataFrame([row for rows in done for row in rows])
+    groups = table.groupby(["channels", "learning_rate"])
+    medians = groups.median().assign(patients=groups.size()).reset_index()
+    print(medians.round(4).to_string(index=False))
+    write_table(medians, run.figures / "table_channels.csv")
+
+
+if __name__ == "__main__":
+    main()

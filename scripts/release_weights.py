@@ -1,0 +1,115 @@
+"""Put a run's trained weights into weights/: python scripts/release_weights.py [--run phantom]
+
+Each file keeps its tensors and gains metadata: cohort, hash of the slices it was trained on, commit,
+median CNR and Q on the test patients. weights/released.json lists them with their checksums, and the
+table of MODEL_CARD.md is written from it. Refuses files over 2 MB and code that was never committed.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pgmif_core.files import replacing
+from pgmif_core.fingerprints import file_hash
+from pgmif_core.images import write_json
+from pgmif_core.learning import split_training
+from pgmif_core.parameters import check_parameters, find_root
+from pgmif_core.slices import store_fingerprint
+from pgmif_core.steps import Run, open_run
+
+LEARNED = ("pgmif", "gmmci", "dlmwl")
+STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "10_pgmif_plus"}
+LARGEST_BYTES = 2_000_000
+BEGIN, END = "<!-- released: scripts/release_weights.py -->", "<!-- end of released -->"
+
+
+def metrics(run: Run, method: str) -> dict[str, float]:
+    """Medians over the test patients, as 04 and 05 wrote them."""
+    cnr = pd.read_csv(run.folder("04_cnr_boxplots") / "cnr_summary.csv").set_index("method")
+    sobel = pd.read_csv(run.folder("05_sobel_analysis") / "sobel_summary.csv")
+    sobel = sobel.set_index(["method", "reference"])["median"]
+    return {"median_cnr": float(cnr.loc[method, "median"]),
+            **{f"median_q_{r.lower()}": float(sobel[(method, r)]) for r in ("T1w", "T2w")}}
+
+
+def notes(run: Run, method: str) -> dict:
+    """What a user must know of a released file."""
+    made = json.loads((run.folder(STEPS[method]) / "provenance.json").read_text())
+    if made["commit"].endswith("-dirty"):
+        raise SystemExit(f"{method}: expected weights of committed code, found {made['commit']}; "
+                         "commit, and run make reproduce again")
+    fitted = split_training(run)[0] if method in LEARNED else run.cohort().subjects("train")
+    return {
+        "method": method, "cohort": run.label, "training_patients": len(fitted),
+        "cohort_sha256": store_fingerprint(run.store, fitted), "commit": made["commit"],
+        "parameters": made["parameters"], "test_patients": len(run.cohort().subjects("test")),
+        "metrics": metrics(run, method),
+    }
+
+
+def release(run: Run, method: str, folder: Path) -> dict:
+    """Write one file of weights/; its line of released.json."""
+    source, about = run.weights(method), notes(run, method)
+    path = folder / (method + source.suffix)
+    with replacing(path) as temporary:
+        if source.suffix == ".safetensors":
+            with safe_open(source, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                metadata = {**file.metadata(), "release": json.dumps(about, sort_keys=True)}
+            save_file(tensors, temporary, metadata)
+        else:
+            shutil.copyfile(source, temporary)
+        if temporary.stat().st_size > LARGEST_BYTES:
+            size = temporary.stat().st_size
+            raise SystemExit(f"{path.name}: expected at most 2 MB, found {size / 1e6:.1f} MB")
+    return {"file": path.name, "sha256": file_hash(path), "bytes": path.stat().st_size, **about}
+
+
+def card_table(released: list[dict]) -> str:
+    """MODEL_CARD.md's table, between its markers."""
+    lines = [BEGIN, "| file | kB | CNR | Q against T1w | Q against T2w | trained on | commit |",
+             "|---|---|---|---|---|---|---|"]
+    for one in released:
+        m = one["metrics"]
+        lines.append(
+            f"| `{one['file']}` | {one['bytes'] / 1e3:.0f} | {m['median_cnr']:.2f} | "
+            f"{m['median_q_t1w']:.3f} | {m['median_q_t2w']:.3f} | {one['training_patients']} phantoms | "
+            f"`{one['commit'].split('-')[-1].removeprefix('g')}` |"
+        )
+    return "\n".join([*lines, END])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="phantom")
+    options = parser.parse_args()
+    root = find_root()
+    given = root / "results" / options.run / "parameters.yaml"
+    if not given.is_file():
+        print(f"{given}: expected a finished run, found none; first: make reproduce", file=sys.stderr)
+        return 2
+    run = open_run(check_parameters(yaml.safe_load(given.read_text())))
+    if "phantom" not in run.label:
+        print(f"{run.name}: expected a phantom cohort, found {run.label}: weights of real patients are "
+              "theirs to release", file=sys.stderr)
+        return 2
+    folder = root / "weights"
+    released = [release(run, method, folder) for method in STEPS]
+    write_json({"files": released}, folder / "released.json")
+    card = root / "MODEL_CARD.md"
+    text = re.sub(f"{BEGIN}.*?{END}", lambda _: card_table(released), card.read_text(), flags=re.DOTALL)
+    card.write_text(text)
+    print(card_table(released))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
