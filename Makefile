@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce evidence test slow notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce figures evidence test slow notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
+
+figures: $(READY)  ## all figures from the released weights, nothing trained: figures/phantom-released
+	@$(BIN)/python -m pgmif_core.pipeline reproduce --set released=true --set run=phantom-released \
+	    --set phantom_train=1 $(ARGS)
 
 evidence: $(READY)  ## delineation, ablations, five seeds (after or without reproduce); PROFILE, MANIFEST as there
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --evidence --profile $(PROFILE) \

@@ -15,6 +15,7 @@ from pgmif_core.files import replacing
 from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.networks import Generator
 from pgmif_core.parameters import modality_weights
+from pgmif_core.released import take_training
 from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
 from pgmif_core.steps import Run, write_table
 from pgmif_core.trainer import TrainingSettings
@@ -45,6 +46,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         average_weights=p.average_weights,
         checkpoint_every=p.checkpoint_every,
         seed=p.seed,
+        accumulate=p.accumulate,
         device=p.device,
         precision=p.precision,
     )
@@ -62,7 +64,12 @@ def split_training(run: Run) -> tuple[list[str], list[str]]:
 
 
 def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train a learned method of a run; returns its history and its validation table."""
+    """Train a learned method of a run; returns its history and its validation table.
+
+    With the parameter `released`, nothing is trained: weights and tables are those of weights/.
+    """
+    if run.parameters.released:
+        return take_training(run, method)
     folder = run.folder(f"02_training/{method}")
     fit, watched = split_training(run)
     slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)

@@ -50,6 +50,7 @@ class Parameters(BaseModel):
     reference_nearest_mm: NonNegative = Field(3.0, description="least distance from the tumour")
     reference_farthest_mm: Positive = Field(25.0, description="largest distance from the tumour")
 
+    released: bool = Field(False, description="take weights/ instead of training (phantoms only)")
     method: Literal["pgmif", "gmmci", "dlmwl", "pgmif_literal"] = Field(
         "pgmif", description="the learned method that 02_training trains"
     )
@@ -78,6 +79,7 @@ class Parameters(BaseModel):
     select_checkpoint: bool = Field(
         False, description="keep the checkpoint with the best validation score, not the last"
     )
+    accumulate: Count = Field(1, description="parts of a batch, one of them in memory at a time")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="of the networks in training; bf16 pays where the device has it"

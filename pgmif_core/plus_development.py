@@ -20,6 +20,7 @@ from pgmif_core.plus_fitting import (
     left_out,
     resampled,
 )
+from pgmif_core.released import released_ideas
 from pgmif_core.slices import PatientSlices
 from pgmif_core.steps import Run
 
@@ -40,8 +41,11 @@ def _ideas_of(run: Run, subject: str) -> list[dict]:
 def ideas_rows(run: Run) -> pd.DataFrame:
     """Every training patient under every idea's ablation and every choice of shares.
 
-    Raises ValueError where no training patient has both a tumour and a reference region.
+    With the parameter `released`, those of the release. Raises ValueError where no training patient
+    has both a tumour and a reference region.
     """
+    if run.parameters.released:
+        return released_ideas(run)
     p, subjects = run.parameters, run.cohort().subjects("train")
     done = each_patient(partial(_ideas_of, run), subjects, p.workers, p.dask_scheduler)
     rows = pd.DataFrame([row for part in done for row in part])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from pgmif_core.accumulation import PartwiseGenerator
 from pgmif_core.distributed import average_gradients, open_fabric, share_statistics
 from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.losses import (
@@ -20,7 +21,10 @@ from pgmif_core.losses import (
 )
 from pgmif_core.networks import Generator, PatchDiscriminator
 
-CODE = ("trainer", "training", "distributed", "networks", "losses", "gradients", "slices")
+TERMS = ("content", "adversarial", "discriminator")
+CODE = (
+    "trainer", "training", "accumulation", "distributed", "networks", "losses", "gradients", "slices",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class TrainingSettings:
     average_weights: bool = True
     checkpoint_every: int = 25
     seed: int = 0
+    accumulate: int = 1  # parts of a batch, one of them in memory at a time
     device: str = "cpu"
     precision: str = "32-true"
 
@@ -102,6 +107,9 @@ class Trainer:
                 PatchDiscriminator() for _ in range(settings.modalities)
             )
         if self.fabric.world_size > 1:
+            if settings.accumulate > 1:
+                raise ValueError("expected one process where batches are accumulated (accumulate > 1), "
+                                 f"found {self.fabric.world_size}; give each a part by itself")
             share_statistics(generator)
         # convolutions run a quarter faster in this layout
         for network in (generator, discriminators):
@@ -111,6 +119,7 @@ class Trainer:
             torch.optim.Adam(network.parameters(), rate, fused=True) for network, rate in
             ((generator, settings.learning_rate), (discriminators, settings.discriminator_rate))
         )
+        self.partwise = PartwiseGenerator(generator) if settings.accumulate > 1 else None
         self.average = AveragedModel(generator, multi_avg_fn=later_counts_more, use_buffers=True)
         self.iteration = 0
 
@@ -152,29 +161,69 @@ class Trainer:
         the whole batch. Raises FloatingPointError where one is not finite.
         """
         self._anneal()
-        sources = sources.to(self.fabric.device)
         self.generator.train()
-        fused = self._run(self.generator, sources)
-        judged = sources.new_zeros(())
-        if self.settings.adversarial:
-            for m, judge in enumerate(self.discriminators):
-                both = torch.cat([sources[:, m : m + 1], fused.detach()])
-                judged = judged + discriminator_loss(*self._run(judge, both).chunk(2))
-            self._update(self.discriminator_optimizer, self.discriminators, judged)
-
-        content = self.content(fused, sources)
-        deceived = sources.new_zeros(())
-        if self.settings.adversarial:
-            self.discriminators.requires_grad_(False)
-            for judge in self.discriminators:
-                deceived = deceived + generator_adversarial_loss(self._run(judge, fused))
-        loss = self.settings.content_scale * content + deceived
-        self._update(self.generator_optimizer, self.generator, loss)
-        self.discriminators.requires_grad_(True)
+        sources = sources.to(self.fabric.device)
+        terms = self._in_parts(sources) if self.partwise else self._whole(sources)
         self.iteration += 1
         if self.settings.average_weights:
             self.average.update_parameters(self.generator)
-        return self._checked({"content": content, "adversarial": deceived, "discriminator": judged})
+        return self._checked(dict(zip(TERMS, terms, strict=True)))
+
+    def _whole(self, sources: Tensor) -> Sequence[Tensor]:
+        fused = self._run(self.generator, sources)
+        judged = self._judged(sources, fused.detach())
+        if self.settings.adversarial:
+            self._update(self.discriminator_optimizer, self.discriminators, judged)
+        self.discriminators.requires_grad_(False)
+        content, deceived = self.content(fused, sources), self._deceived(fused)
+        loss = self.settings.content_scale * content + deceived
+        self._update(self.generator_optimizer, self.generator, loss)
+        self.discriminators.requires_grad_(True)
+        return content, deceived, judged
+
+    def _in_parts(self, sources: Tensor) -> Sequence[Tensor]:
+        parts = sources.split(len(sources) // self.settings.accumulate)
+        with self.fabric.autocast():
+            self.partwise.settle(parts)
+        judged = sources.new_zeros(())
+        if self.settings.adversarial:
+            self.discriminator_optimizer.zero_grad()
+            for part in parts:
+                with torch.no_grad():
+                    fused = self._run(self.generator, part)
+                term = self._judged(part, fused) / len(parts)
+                term.backward()
+                judged += term.detach()
+            self.discriminator_optimizer.step()
+        terms = []
+
+        def loss(fused: Tensor, part: Tensor) -> Tensor:
+            content, deceived = self.content(fused.float(), part), self._deceived(fused)
+            terms.append(torch.stack([content, deceived]).detach())
+            return self.settings.content_scale * content + deceived
+
+        self.discriminators.requires_grad_(False)
+        self.generator_optimizer.zero_grad()
+        with self.fabric.autocast():
+            self.partwise.backward(parts, loss)
+        self.generator_optimizer.step()
+        self.discriminators.requires_grad_(True)
+        return *torch.stack(terms).mean(dim=0), judged
+
+    def _judged(self, sources: Tensor, fused: Tensor) -> Tensor:
+        """The discriminators' loss; 0 without them."""
+        total = sources.new_zeros(())
+        for m, judge in enumerate(self.discriminators if self.settings.adversarial else ()):
+            both = torch.cat([sources[:, m : m + 1], fused])
+            total = total + discriminator_loss(*self._run(judge, both).chunk(2))
+        return total
+
+    def _deceived(self, fused: Tensor) -> Tensor:
+        """The generator's adversarial loss; 0 without discriminators."""
+        total = fused.new_zeros(())
+        for judge in self.discriminators if self.settings.adversarial else ():
+            total = total + generator_adversarial_loss(self._run(judge, fused))
+        return total
 
     def _checked(self, terms: dict[str, Tensor]) -> dict[str, float]:
         means = self.fabric.all_reduce(torch.stack([*terms.values()]).detach(), reduce_op="mean")

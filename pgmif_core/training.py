@@ -20,9 +20,9 @@ from pgmif_core.checkpoints import load_checkpoint, save_checkpoint
 from pgmif_core.files import replacing
 from pgmif_core.networks import Generator
 from pgmif_core.slices import TrainingSlices
-from pgmif_core.trainer import Trainer, TrainingSettings
+from pgmif_core.trainer import TERMS, Trainer, TrainingSettings
 
-HISTORY_COLUMNS = ("iteration", "content", "adversarial", "discriminator")
+HISTORY_COLUMNS = ("iteration", *TERMS)
 
 
 def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -83,11 +83,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, slices.fingerprint + watched)
     rank, processes = trainer.part
-    if settings.batch_size % processes:
-        raise ValueError(
-            f"expected a batch size that {processes} processes share evenly, found "
-            f"{settings.batch_size}; choose a multiple of {processes}"
-        )
+    for shares, word in ((processes, "processes"), (settings.accumulate, "parts")):
+        if settings.batch_size % shares:
+            raise ValueError(
+                f"expected a batch size that {shares} {word} share evenly, found "
+                f"{settings.batch_size}; choose a multiple of {shares}"
+            )
     first = rank == 0
     tell = say if first else (lambda _: None)
     # one process at a time: a damaged checkpoint is removed by the first that meets it

@@ -1,8 +1,9 @@
 """Put a run's trained weights into weights/: python scripts/release_weights.py [--run phantom]
 
 Each file keeps its tensors and gains metadata: cohort, hash of the slices it was trained on, commit,
-median CNR and Q on the test patients. weights/released.json lists them with their checksums, and the
-table of MODEL_CARD.md is written from it. Refuses files over 2 MB and code that was never committed.
+median CNR and Q on the test patients. Beside them lie the tables that the figures of training show;
+weights/released.json lists every file with its checksum, and MODEL_CARD.md's table is written from
+it. Refuses files over 2 MB and code that was never committed.
 """
 
 import argparse
@@ -22,10 +23,12 @@ from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import write_json
 from pgmif_core.learning import split_training
 from pgmif_core.parameters import check_parameters, find_root
+from pgmif_core.plus_development import ideas_rows
+from pgmif_core.released import FOLDER, IDEAS, LIST
 from pgmif_core.slices import store_fingerprint
 from pgmif_core.steps import Run, open_run
 
-LEARNED = ("pgmif", "gmmci", "dlmwl")
+LEARNED = ("pgmif", "gmmci", "dlmwl", "pgmif_literal")
 STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "10_pgmif_plus"}
 LARGEST_BYTES = 2_000_000
 BEGIN, END = "<!-- released: scripts/release_weights.py -->", "<!-- end of released -->"
@@ -70,7 +73,15 @@ def release(run: Run, method: str, folder: Path) -> dict:
         if temporary.stat().st_size > LARGEST_BYTES:
             size = temporary.stat().st_size
             raise SystemExit(f"{path.name}: expected at most 2 MB, found {size / 1e6:.1f} MB")
-    return {"file": path.name, "sha256": file_hash(path), "bytes": path.stat().st_size, **about}
+    return {"file": path.name, "bytes": path.stat().st_size, **about}
+
+
+def release_tables(run: Run, folder: Path) -> None:
+    """What the figures of training show: histories, validation tables, what PGMIF+ is fitted on."""
+    for part in ("history", "validation"):
+        tables = [pd.read_csv(run.folder(STEPS[m]) / f"{part}.csv").assign(method=m) for m in LEARNED]
+        pd.concat(tables).to_csv(folder / f"{part}.csv", index=False)
+    ideas_rows(run).to_csv(folder / IDEAS, index=False)
 
 
 def card_table(released: list[dict]) -> str:
@@ -101,9 +112,11 @@ def main() -> int:
         print(f"{run.name}: expected a phantom cohort, found {run.label}: weights of real patients are "
               "theirs to release", file=sys.stderr)
         return 2
-    folder = root / "weights"
+    folder = root / FOLDER
     released = [release(run, method, folder) for method in STEPS]
-    write_json({"files": released}, folder / "released.json")
+    release_tables(run, folder)
+    sums = {path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.name != LIST}
+    write_json({"sha256": sums, "files": released}, folder / LIST)
     card = root / "MODEL_CARD.md"
     text = re.sub(f"{BEGIN}.*?{END}", lambda _: card_table(released), card.read_text(), flags=re.DOTALL)
     card.write_text(text)

@@ -11,14 +11,14 @@ import pytest
 
 LAYERS = [
     "files", "fingerprints", "checkpoints", "distributed", "gradients", "losses", "networks",
-    "inference", "onnx_export", "metrics", "fusion_metrics", "regions", "delineation",
-    "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom", "dicom",
-    "images", "contours", "validation", "cohort", "registration", "slices", "methods", "trainer",
-    "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
+    "accumulation", "inference", "onnx_export", "metrics", "fusion_metrics", "regions",
+    "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
+    "dicom", "images", "contours", "validation", "cohort", "registration", "slices", "methods",
+    "trainer", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
-    "architecture", "claims", "steps", "plus_development", "learning", "outside", "fused", "fusion",
-    "standing", "unet_delineation", "ablations", "notebooks", "pipeline", "layouts", "download",
-    "single", "cli",
+    "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
+    "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
+    "layouts", "download", "single", "cli",
 ]
 
 

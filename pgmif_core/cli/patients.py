@@ -29,16 +29,13 @@ Fusion = StrEnum("Fusion", [
 
 def _default_weights(method: str) -> Path:
     """The released weights, or settings, in this repository: made from phantoms, and it says so."""
+    from pgmif_core.released import released_file
+
     try:
         root = find_root()
     except FileNotFoundError:
         root = Path()
-    path = root / "weights" / (method + (".json" if method == "pgmif_plus" else ".safetensors"))
-    if not path.is_file():
-        raise ValueError(
-            f"{method} is made from training patients: expected weights, found none at {path}. Name "
-            "some with --weights, or make them: make reproduce."
-        )
+    path = released_file(method + (".json" if method == "pgmif_plus" else ".safetensors"), root)
     err.print(f"{path.name}: released weights, made from synthetic phantoms (MODEL_CARD.md)",
               markup=False, highlight=False)
     return path
