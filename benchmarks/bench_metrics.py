@@ -23,7 +23,7 @@ def literal_cnr(image, tumour, reference) -> float:
 
 
 def literal_sobel(fused, source, tumour) -> float:
-    """Eq. 12, one pixel after the other: Sobel of whole slices, edge-replicated, then the tumour."""
+    """Eq. 12, one pixel of the tumour after the other; slices continue past their edge."""
     kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], float)
 
     def strength(plane, i, j):
@@ -33,11 +33,10 @@ def literal_sobel(fused, source, tumour) -> float:
         return float(np.hypot((kernel * patch).sum(), (kernel.T * patch).sum()))
 
     found = []
-    for k, i, j in np.ndindex(fused.shape):
-        here, there = (strength(v[k], i, j) for v in (fused, source))  # of the whole slice
-        if tumour[k, i, j]:
-            ratio = here / there if there else (np.inf if here else 1.0)
-            found.append(float(np.tanh(ratio / 2)))
+    for k, i, j in np.argwhere(tumour):
+        here, there = (strength(v[k], i, j) for v in (fused, source))
+        ratio = here / there if there else (np.inf if here else 1.0)
+        found.append(float(np.tanh(ratio / 2)))
     return sum(found) / len(found)
 
 

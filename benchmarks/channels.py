@@ -37,8 +37,11 @@ def left_out(run: Run, folds: int, job: str) -> list[dict]:
                        checkpoint_every=settings.iterations)
     fit = [s for s in subjects if s not in out]
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
+    folder = run.folder(f"channels/{job}")
+    for left in folder.glob("checkpoint-*"):  # times must be of one piece
+        left.unlink()
     start = time.perf_counter()
-    weights = train(settings, slices, run.folder(f"channels/{job}"), say=lambda _: None)
+    weights = train(settings, slices, folder, say=lambda _: None)
     seconds = time.perf_counter() - start
     rows = []
     for patient in map(run.patient, out):

@@ -44,7 +44,8 @@ def curve(run: Run, method: str, crop: int) -> pd.DataFrame:
         seconds = now - begun - spent
         folded = FoldedGenerator(generator)
         with torch.inference_mode():
-            terms = [float(term(folded(part), part)) for part in sources.split(1)]
+            parts = sources.to(folded.device).split(1)
+            terms = [float(term(folded(part), part)) for part in parts]
         rows.append({"method": method, "crop": crop, "iteration": iteration, "seconds": seconds,
                      "content": float(np.mean(terms)), "validation_patients": len(watched)})
         spent += time.perf_counter() - now
@@ -89,6 +90,8 @@ def main() -> None:
         find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
     ))
     p = run.parameters
+    if p.crop == p.slice_size:
+        arguments.error(f"expected a profile with crops, found whole slices ({p.crop}) in {p.profile}")
     table = pd.concat([curve(run, m, c) for m in options.method for c in (p.crop, p.slice_size)])
     print(table.groupby(["method", "crop"]).last().to_string())
     print(save_figure(crops_figure(table, run.label), run.figures, "figure_crops", table))

@@ -25,6 +25,7 @@ class PartNorm(nn.BatchNorm2d):
     def forward(self, maps: Tensor) -> Tensor:
         if not self.training:
             return super().forward(maps)
+        maps = maps.float() if maps.dtype == torch.bfloat16 else maps
         self.seen = torch.stack([maps.mean(dim=(0, 2, 3)), maps.square().mean(dim=(0, 2, 3))])
         self.count = maps.numel() // maps.shape[1]
         mean, square = self.given

@@ -49,7 +49,7 @@ def save_checkpoint(state: dict[str, Any], folder: Path) -> Path:
     others = [other for other in checkpoints(folder) if other != path]
     older = [o for o in others if _parts(o)[0] < state["iteration"]]
     for other in set(others) - set(older[: KEPT - 1]):
-        other.unlink()
+        other.unlink(missing_ok=True)
     return path
 
 
@@ -58,10 +58,15 @@ def load_checkpoint(
 ) -> dict[str, Any] | None:
     """The newest state that is undamaged and fits, or None; says why any other is passed over.
 
+    What a killed process was just writing is removed: nobody else may be writing in the folder.
+
     `fits(state)` returns why a state cannot be used, or nothing. Only tensors, numbers and texts
     are read: no code in a file is ever run.
     """
-    for path in checkpoints(folder):
+    for unfinished in folder.glob(".*-checkpoint-*.pt"):
+        unfinished.unlink(missing_ok=True)
+    found = checkpoints(folder)
+    for path in found:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest()[:16] != _parts(path)[1]:
             say(f"{path.name} is damaged (its checksum differs): removed, trying the one before it")
@@ -71,6 +76,7 @@ def load_checkpoint(
         reason = fits(state)
         if not reason:
             return state
-        say(f"{path.name} {reason}: starting over")
-        return None
+        say(f"{path.name} {reason}")
+    if found:
+        say("starting over")
     return None

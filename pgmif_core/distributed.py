@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
 
@@ -19,9 +20,11 @@ def open_fabric(device: str = "cpu", precision: str = "32-true") -> Fabric:
     `device`: an accelerator of Fabric: cpu, cuda, mps or auto.
     """
     if "LT_CLI_USED" in os.environ:
-        return Fabric()  # `fabric run` has said everything in its own options
+        # `fabric run` has said the rest in its options; one that contradicts the precision is refused
+        return Fabric(precision=precision)
     if not torch.distributed.is_torchelastic_launched():
-        return Fabric(accelerator=device, devices=1, precision=precision)
+        alone = LightningEnvironment()  # also where SLURM started this process among others
+        return Fabric(accelerator=device, devices=1, precision=precision, plugins=[alone])
     each = int(os.environ["LOCAL_WORLD_SIZE"])
     fabric = Fabric(
         accelerator=device, devices=each, num_nodes=int(os.environ["WORLD_SIZE"]) // each,
@@ -71,6 +74,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, maps: Tensor) -> Tensor:
         if not self.training:
             return super().forward(maps)
+        maps = maps.float()  # autocast would add up moments in bf16
         world = torch.distributed.get_world_size()
         count = maps.numel() // maps.shape[1] * world
         mean = _Sum.apply(maps.sum(dim=(0, 2, 3))) / count

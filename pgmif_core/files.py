@@ -36,6 +36,32 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+class FolderTaken(RuntimeError):
+    """Another process is writing in the same folder; names it."""
+
+
+@contextmanager
+def taken(folder: Path, lock: str = ".lock") -> Iterator[int]:
+    """Keep other processes from a folder while the block runs; the descriptor that holds it.
+
+    A child that inherits the descriptor keeps the folder taken where only this process is killed;
+    it is free at once where both are. Raises FolderTaken with the process that has it.
+    """
+    import fcntl  # absent on Windows, where the rest of this module works
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / lock).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise FolderTaken(f"process {file.read().strip() or '?'}") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()
+
+
 def _is_full(error: BaseException) -> bool:
     if not isinstance(error, OSError) or isinstance(error, DiskFullError):
         return False

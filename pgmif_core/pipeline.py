@@ -6,13 +6,9 @@ Exit codes: 0 done, 1 a step failed, 2 refused before anything was started.
 """
 
 import argparse
-import fcntl
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ import yaml
 from joblib import cpu_count
 
 from pgmif_core.cohort import Cohort, ManifestError, check_images, read_manifest
-from pgmif_core.files import replacing
+from pgmif_core.files import FolderTaken, replacing, taken
 from pgmif_core.parameters import (
     ParameterError,
     Parameters,
@@ -32,7 +28,6 @@ from pgmif_core.steps import input_files, run_name
 
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST = "06_claims/claims.csv"  # what the last notebook writes
-LOCK = ".lock"  # held while a run is being made
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
@@ -122,33 +117,6 @@ def _other_manifest(base: Path, manifest: Path) -> str:
     return "" if same else str(earlier)
 
 
-class RunTaken(RuntimeError):
-    """Another process is making the same run."""
-
-
-@contextmanager
-def _taken(base: Path) -> Iterator[int]:
-    """Keep other processes from this results folder; the descriptor that a child must inherit.
-
-    Snakemake inherits it, so the folder stays taken where only this process is killed, and is free
-    at once where both are. Raises RunTaken.
-    """
-    base.mkdir(parents=True, exist_ok=True)
-    with (base / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise RunTaken(
-                f"results/{base.name} is being made by process {file.read().strip() or '?'}; nothing "
-                "was started. Wait for it, or give this run a name of its own: --set run=NAME"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file.fileno()
-
-
 def reproduce(options: argparse.Namespace) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
     root = find_root()
@@ -173,14 +141,15 @@ def reproduce(options: argparse.Namespace) -> int:
               "was started. Give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
     try:
-        with _taken(base) as descriptor:
+        with taken(base) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
             if not same and _up_to_date(command, root, base):
                 return _say_up_to_date(name, start)
             status = subprocess.run(command, cwd=root, check=False, pass_fds=[descriptor]).returncode
-    except RunTaken as error:
-        print(f"pgmif: {error}", file=sys.stderr)
+    except FolderTaken as error:
+        print(f"pgmif: results/{name} is being made by {error}; nothing was started. Wait for it, or "
+              "give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
     if status:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "

@@ -9,11 +9,11 @@ import pandas as pd
 
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
-from pgmif_core.parameters import find_root
 from pgmif_core.steps import Run
 
 FOLDER = "weights"
 LIST = "released.json"
+PHANTOMS = "synthetic phantom cohort"  # how the label of every phantom cohort begins
 IDEAS = "pgmif_plus_ideas.csv"  # what PGMIF+ is fitted on: measures of training patients
 
 
@@ -22,8 +22,8 @@ class ReleaseError(ValueError):
 
 
 def released_file(name: str, root: Path | None = None) -> Path:
-    """A file of weights/, its checksum compared with the list. Raises ReleaseError."""
-    folder = (root or find_root()) / FOLDER
+    """A file of weights/ beside this package, its checksum compared. Raises ReleaseError."""
+    folder = (root or Path(__file__).parents[1]) / FOLDER
     path = folder / name
     if not (folder / LIST).is_file() or not path.is_file():
         raise ReleaseError(f"{path}: expected a file released with this version, found none; a clone of "
@@ -36,7 +36,7 @@ def released_file(name: str, root: Path | None = None) -> Path:
 
 
 def _of_phantoms(run: Run) -> None:
-    if "phantom" not in run.label:
+    if not run.label.startswith(PHANTOMS):
         raise ReleaseError(f"released: expected a phantom cohort, which these weights were made from, "
                            f"found {run.label}; without the parameter the run trains on your patients")
 

@@ -181,7 +181,7 @@ class TrainingSlices:
 
     `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
     uninterrupted one would have seen. Slices that any source leaves empty are left out. No file
-    stays open and nothing is kept: memory does not grow with the cohort.
+    stays open and no slice is kept: memory grows with the cohort by its index alone.
     """
 
     def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):

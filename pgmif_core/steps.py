@@ -111,11 +111,15 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
 
 
 def _commit(root: Path) -> str:
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=root, capture_output=True, text=True, check=False,
-    )
-    return answer.stdout.strip() or "not a git checkout"
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        return answer.stdout.strip()
+
+    commit = git("describe", "--always", "--abbrev=12")
+    # figures are what a run makes, not what it is made from
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!figures")
+    return commit + ("-dirty" if changed else "") if commit else "not a git checkout"
 
 
 def _input_names(root: Path, inputs: tuple[Path, ...]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from pgmif_core.checkpoints import load_checkpoint, save_checkpoint
-from pgmif_core.files import replacing
+from pgmif_core.files import replacing, taken
 from pgmif_core.networks import Generator
 from pgmif_core.slices import TrainingSlices
 from pgmif_core.trainer import TERMS, Trainer, TrainingSettings
@@ -33,6 +34,7 @@ def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _resume(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:
+    """Set every process to the state that the first one finds: one folder, one answer."""
     def fits(state: dict) -> str:
         if state.get("fingerprint") != trainer.fingerprint:
             return "was made with other settings, data or code"
@@ -40,7 +42,8 @@ def _resume(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:
             return "has more iterations than asked for"
         return ""
 
-    state = load_checkpoint(folder, fits, say)
+    state = load_checkpoint(folder, fits, say) if trainer.part[0] == 0 else None
+    state = trainer.fabric.broadcast(state)
     if state is not None:
         trainer.restore(state)
         say(f"resuming at iteration {trainer.iteration} of {trainer.settings.iterations}")
@@ -53,7 +56,8 @@ def _open_history(path: Path, iteration: int):
     rows: list[list[str]] = []
     if path.exists() and iteration:
         with path.open(newline="") as file:
-            rows = [r for r in list(csv.reader(file))[1:] if r and int(r[0]) <= iteration]
+            whole = [r for r in list(csv.reader(file))[1:] if len(r) == len(HISTORY_COLUMNS)]
+            rows = [r for k, r in enumerate(whole[:iteration]) if r[0] == str(k + 1)]
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="") as file:
@@ -78,22 +82,31 @@ def train(
     what it looks at, and training starts over when that changes. In a terminal a bar shows
     progress; elsewhere one line per epoch. Started by `torchrun` or `fabric run`, every process
     takes a part of each batch, and the first one alone watches, writes and says. Raises
-    FloatingPointError on divergence, ValueError where a batch cannot be shared evenly.
+    FloatingPointError on divergence, ValueError where a batch cannot be shared evenly, FolderTaken
+    where another process trains in `folder`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, slices.fingerprint + watched)
-    rank, processes = trainer.part
+    first, processes = trainer.part[0] == 0, trainer.part[1]
     for shares, word in ((processes, "processes"), (settings.accumulate, "parts")):
         if settings.batch_size % shares:
             raise ValueError(
                 f"expected a batch size that {shares} {word} share evenly, found "
                 f"{settings.batch_size}; choose a multiple of {shares}"
             )
-    first = rank == 0
-    tell = say if first else (lambda _: None)
-    # one process at a time: a damaged checkpoint is removed by the first that meets it
-    with trainer.fabric.rank_zero_first():
-        _resume(trainer, folder, tell)
+    with taken(folder) if first else nullcontext():
+        _loop(trainer, slices, folder, watch, say if first else (lambda _: None))
+        trainer.fabric.barrier()
+    return folder / "weights.safetensors"
+
+
+def _loop(
+    trainer: Trainer, slices: TrainingSlices, folder: Path,
+    watch: Callable[[int, Generator], None] | None, tell: Callable[[str], None],
+) -> None:
+    settings, first = trainer.settings, trainer.part[0] == 0
+    _resume(trainer, folder, tell)
+    if first and not trainer.iteration:
+        (folder / "weights.safetensors").unlink(missing_ok=True)  # of an older training
     epoch = max(1, len(slices) // settings.batch_size)
     bar = tqdm(
         total=settings.iterations, initial=trainer.iteration, desc=settings.method,
@@ -117,8 +130,6 @@ def train(
                 save_checkpoint(trainer.state(), folder)
     if first:
         write_weights(trainer.result, settings, folder / "weights.safetensors")
-    trainer.fabric.barrier()
-    return folder / "weights.safetensors"
 
 
 def write_weights(

@@ -24,7 +24,7 @@ from pgmif_core.images import write_json
 from pgmif_core.learning import split_training
 from pgmif_core.parameters import check_parameters, find_root
 from pgmif_core.plus_development import ideas_rows
-from pgmif_core.released import FOLDER, IDEAS, LIST
+from pgmif_core.released import FOLDER, IDEAS, LIST, PHANTOMS
 from pgmif_core.slices import store_fingerprint
 from pgmif_core.steps import Run, open_run
 
@@ -58,9 +58,9 @@ def notes(run: Run, method: str) -> dict:
     }
 
 
-def release(run: Run, method: str, folder: Path) -> dict:
+def release(run: Run, method: str, about: dict, folder: Path) -> dict:
     """Write one file of weights/; its line of released.json."""
-    source, about = run.weights(method), notes(run, method)
+    source = run.weights(method)
     path = folder / (method + source.suffix)
     with replacing(path) as temporary:
         if source.suffix == ".safetensors":
@@ -108,12 +108,13 @@ def main() -> int:
         print(f"{given}: expected a finished run, found none; first: make reproduce", file=sys.stderr)
         return 2
     run = open_run(check_parameters(yaml.safe_load(given.read_text())))
-    if "phantom" not in run.label:
+    if not run.label.startswith(PHANTOMS):
         print(f"{run.name}: expected a phantom cohort, found {run.label}: weights of real patients are "
               "theirs to release", file=sys.stderr)
         return 2
     folder = root / FOLDER
-    released = [release(run, method, folder) for method in STEPS]
+    about = {method: notes(run, method) for method in STEPS}  # every check before the first file
+    released = [release(run, method, about[method], folder) for method in STEPS]
     release_tables(run, folder)
     sums = {path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.name != LIST}
     write_json({"sha256": sums, "files": released}, folder / LIST)

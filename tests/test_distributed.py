@@ -103,6 +103,16 @@ def _train_unshared(store, folder, values):
     small_training(store, folder, **values)
 
 
+def test_two_processes_train_in_bf16_and_near_float32(store, tmp_path):
+    exact, half = tmp_path / "exact", tmp_path / "half"
+    small_training(store, exact, **VALUES)
+    values = {**VALUES, "precision": "bf16-mixed"}
+    assert together(2, train_in_a_process, store, half, values) == [0, 0]
+    torch.testing.assert_close(history(half), history(exact), rtol=0.1, atol=0.05)
+    weights = load_file(half / "weights.safetensors")
+    assert {t.dtype for t in weights.values()} == {torch.float32, torch.int64}
+
+
 def _refused(store, folder):
     with pytest.raises(ValueError, match="that 2 processes share evenly, found 3"):
         small_training(store, folder, batch_size=3)
@@ -207,8 +217,8 @@ def test_the_slurm_script_says_what_it_would_run(root, tmp_path):
     done = subprocess.run(["bash", str(script), "pgmif", "--profile", "paper", "--set", "batch_size=32"],
                           env={**os.environ, **slurm}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("srun", "--nnodes 2", "--nproc-per-node 4", "--rdzv-endpoint node7:", "--rdzv-id 42",
-                 "pgmif_core.cli train pgmif --profile paper --set batch_size=32"):
+    for part in ("srun", "--nnodes 2", "--nproc-per-node 4", "--rdzv-endpoint node7:20042",
+                 "--rdzv-id 42", "pgmif_core.cli train pgmif --profile paper --set batch_size=32"):
         assert part in done.stdout
     refused = subprocess.run(["bash", str(script)], env={**os.environ, "DRY_RUN": "1"},
                              capture_output=True, text=True, check=False)

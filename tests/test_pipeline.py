@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 from dicoms import into_air
 
+from pgmif_core.files import taken
 from pgmif_core.fusion_metrics import FUSION_METRICS
 from pgmif_core.images import read_image, write_image
 from pgmif_core.notebooks import (
@@ -22,7 +23,7 @@ from pgmif_core.notebooks import (
     declared_parameters,
     execute_notebook,
 )
-from pgmif_core.pipeline import _taken, main
+from pgmif_core.pipeline import main
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ def test_two_processes_never_make_one_run_together(in_root, patients, capsys):
     arguments = ["reproduce", "--profile", "smoke", "--manifest", str(patients / "m.csv"),
                  "--set", "run=test-locked", "--", "--dry-run"]
     try:
-        with _taken(base) as descriptor:
+        with taken(base) as descriptor:
             child = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor])
         # the first process is gone, its Snakemake is not
         assert main(arguments) == 2

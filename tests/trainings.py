@@ -25,11 +25,17 @@ def make_store(folder: Path) -> Path:
     return folder
 
 
-def small_training(store: Path, folder: Path, **values) -> Path:
+def small_training(store: Path, folder: Path, stop_at: int = 0, **values) -> Path:
     """Train long enough to be killed now and then, with a checkpoint every other iteration."""
     defaults = {"channels": 4, "iterations": 40, "batch_size": 4, "crop": 32, "checkpoint_every": 2}
     settings = TrainingSettings(**{**defaults, **values})
-    return train(settings, TrainingSlices(store, ["two"], settings.crop, settings.seed), folder)
+
+    def stop(iteration: int, _) -> None:
+        if iteration == stop_at:
+            raise KeyboardInterrupt
+
+    slices = TrainingSlices(store, ["two"], settings.crop, settings.seed)
+    return train(settings, slices, folder, stop if stop_at else None)
 
 
 if __name__ == "__main__":

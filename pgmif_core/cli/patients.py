@@ -14,7 +14,6 @@ from pgmif_core.cohort import ANY_GTV, read_mask
 from pgmif_core.contours import misplaced
 from pgmif_core.dicom import FRAME_OF_REFERENCE, write_series
 from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, same_grid, write_image
-from pgmif_core.parameters import find_root
 from pgmif_core.validation import FURTHER_MODALITIES
 
 # importing torch takes seconds; help, completion and refusals need not wait for it
@@ -31,11 +30,7 @@ def _default_weights(method: str) -> Path:
     """The released weights, or settings, in this repository: made from phantoms, and it says so."""
     from pgmif_core.released import released_file
 
-    try:
-        root = find_root()
-    except FileNotFoundError:
-        root = Path()
-    path = released_file(method + (".json" if method == "pgmif_plus" else ".safetensors"), root)
+    path = released_file(method + (".json" if method == "pgmif_plus" else ".safetensors"))
     err.print(f"{path.name}: released weights, made from synthetic phantoms (MODEL_CARD.md)",
               markup=False, highlight=False)
     return path

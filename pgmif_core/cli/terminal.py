@@ -41,6 +41,6 @@ def exit_codes() -> Iterator[None]:
     except REFUSED as error:
         err.print(f"pgmif: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
-    except (DownloadError, OSError, RuntimeError) as error:
+    except (DownloadError, OSError, RuntimeError, FloatingPointError) as error:
         err.print(f"pgmif: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
