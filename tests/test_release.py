@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -120,7 +121,8 @@ def test_a_changed_or_absent_file_is_refused(clone):
         released_file("gmmci.safetensors", clone)
 
 
-def test_a_phantom_run_takes_the_release_and_real_patients_are_refused(clone):
+def test_a_phantom_run_takes_the_release_and_real_patients_are_refused(clone, monkeypatch):
+    monkeypatch.setattr(Run, "cohort", lambda _: SimpleNamespace(modalities=("T1w", "T2w")))
     parameters = Parameters(released=True)
     run = Run(clone, "phantom-released", parameters, "synthetic phantom cohort")
     for method in ("pgmif", "pgmif_literal"):
