@@ -1,5 +1,6 @@
 """The weights released with this version (weights/): found, checked, put into a run."""
 
+import ast
 import json
 import shutil
 from pathlib import Path
@@ -55,4 +56,6 @@ def take_training(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 def released_ideas(run: Run) -> pd.DataFrame:
     """Measures of the training patients under every idea of PGMIF+, as they were when it was fitted."""
     _of_phantoms(run)
-    return pd.read_csv(released_file(IDEAS, run.root), dtype={"subject": str})
+    return pd.read_csv(
+        released_file(IDEAS, run.root), dtype={"subject": str}, converters={"shares": ast.literal_eval}
+    )
