@@ -57,16 +57,17 @@ def figure_of(table: pd.DataFrame, machine: str):
     figure, axes = plt.subplots(figsize=(11, 0.29 * len(shown) + 1.4), layout="constrained")
     axes.barh(shown.index, shown["ratio"] - 1, left=1, color=colours, height=0.62)
     for k, row in shown.iterrows():
-        axes.annotate(f"{row['ratio']:.2f}", (max(row["ratio"], 1), k), (4, 0), va="center", fontsize=8,
-                      textcoords="offset points")
+        target = float(row["target"].split()[1]) if row["target"] else 1.0
+        axes.annotate(f"{row['ratio']:.2f}", (max(row["ratio"], target, 1), k), (5, 0), va="center",
+                      fontsize=8, textcoords="offset points")
         if row["target"]:
-            axes.plot(float(row["target"].split()[1]), k, "|", color="black", markersize=13, mew=1.6)
+            axes.plot(target, k, "|", color="black", markersize=13, mew=1.6)
     axes.set(xscale="log", xlabel="ratio, both sides measured in one run (log)",
-             ylim=(-0.7, len(shown) - 0.3))
+             ylim=(-0.7, len(shown) - 0.3), xlim=(None, 3 * shown["ratio"].max()))
     axes.set_yticks(shown.index, shown["name"], fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_title(f"{machine}. Black marks: targets; green reached, red missed, grey without one",
-                   fontsize=9, loc="left")
+    figure.suptitle(f"{machine}\nblack marks: targets; green reached, red missed, grey without one",
+                    fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
