@@ -8,19 +8,18 @@ are never opened. Needs 01_preprocessing of that run. Writes
 figures/<run>/figure_balance_<method>.(png|pdf|csv).
 """
 
-import argparse
 from dataclasses import replace
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from run_options import chosen_run, run_parser
 
 from pgmif_core.evaluation import baseline_row
 from pgmif_core.figures import save_figure
 from pgmif_core.learning import split_training, training_settings, watched_training
 from pgmif_core.methods import METHODS
-from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.slices import PatientSlices, TrainingSlices
-from pgmif_core.steps import Run, open_run
+from pgmif_core.steps import Run
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}
@@ -64,17 +63,11 @@ def balance_figure(
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--profile", default="quick")
-    arguments.add_argument("--manifest", default="")
-    arguments.add_argument("--allow-outside", action="store_true")
+    arguments = run_parser(__doc__.split("\n")[0])
     arguments.add_argument("--method", choices=SCALES, default="pgmif")
     arguments.add_argument("--scales", type=float, nargs="+")
     options = arguments.parse_args()
-    values = {"manifest": options.manifest} if options.manifest else {}
-    run = open_run(read_parameters(
-        find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
-    ))
+    run = chosen_run(options)
     patients = [run.patient(s) for s in split_training(run)[1]]
     scales = options.scales or SCALES[options.method]
     table = balance_table(run, options.method, scales, patients)

@@ -7,20 +7,19 @@ measures CNR and Q on those left out. Needs 01_preprocessing of that run. Writes
 figures/<run>/table_channels.csv: medians over all patients left out, and seconds on one core.
 """
 
-import argparse
 import time
 from dataclasses import replace
 from functools import partial
 
 import pandas as pd
+from run_options import chosen_run, run_parser
 
 from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
 from pgmif_core.learning import training_settings
 from pgmif_core.methods import T1W, T2W, load_generator
-from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.patients import each_patient
 from pgmif_core.slices import TrainingSlices
-from pgmif_core.steps import Run, open_run, write_table
+from pgmif_core.steps import Run, write_table
 from pgmif_core.training import train
 
 # channels, learning rate over the one in force: a narrow network may need larger steps
@@ -57,16 +56,10 @@ def left_out(run: Run, folds: int, job: str) -> list[dict]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--profile", default="quick")
-    arguments.add_argument("--manifest", default="")
-    arguments.add_argument("--allow-outside", action="store_true")
+    arguments = run_parser(__doc__.split("\n")[0])
     arguments.add_argument("--folds", type=int, default=5)
     options = arguments.parse_args()
-    values = {"manifest": options.manifest} if options.manifest else {}
-    run = open_run(read_parameters(
-        find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
-    ))
+    run = chosen_run(options)
     jobs = [f"{c}-{f}-{fold}" for fold in range(options.folds) for c, f in CASES]
     done = each_patient(partial(left_out, run, options.folds), jobs)
     table = pd.DataFrame([row for rows in done for row in rows])

@@ -8,7 +8,6 @@ slices of the validation patients, which are training patients held out. Needs 0
 that run. Writes figures/<run>/figure_crops.(png|pdf|csv).
 """
 
-import argparse
 import time
 from dataclasses import replace
 
@@ -16,15 +15,15 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
+from run_options import chosen_run, run_parser
 
 from pgmif_core.figures import in_style, name_cohort, new_figure, save_figure
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.learning import split_training, training_settings
 from pgmif_core.methods import METHODS
 from pgmif_core.networks import Generator
-from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.slices import TrainingSlices
-from pgmif_core.steps import Run, open_run
+from pgmif_core.steps import Run
 from pgmif_core.trainer import content_loss
 from pgmif_core.training import train
 
@@ -79,16 +78,10 @@ def crops_figure(table: pd.DataFrame, label: str) -> plt.Figure:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--profile", default="quick")
-    arguments.add_argument("--manifest", default="")
-    arguments.add_argument("--allow-outside", action="store_true")
+    arguments = run_parser(__doc__.split("\n")[0])
     arguments.add_argument("--method", nargs="+", default=["pgmif", "gmmci", "dlmwl"])
     options = arguments.parse_args()
-    values = {"manifest": options.manifest} if options.manifest else {}
-    run = open_run(read_parameters(
-        find_root() / "params" / f"{options.profile}.yaml", allow_outside=options.allow_outside, **values
-    ))
+    run = chosen_run(options)
     p = run.parameters
     if p.crop == p.slice_size:
         arguments.error(f"expected a profile with crops, found whole slices ({p.crop}) in {p.profile}")
