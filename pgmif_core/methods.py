@@ -117,8 +117,14 @@ def load_generator(path: str | Path) -> Generator:
             f"{path}: expected weights written by pgmif training (metadata 'generator'), found "
             f"metadata {sorted(metadata)}"
         )
-    generator = Generator(**json.loads(metadata["generator"]))
-    training = json.loads(metadata.get("training", "{}"))
+    try:
+        generator = Generator(**json.loads(metadata["generator"]))
+        training = dict(json.loads(metadata.get("training", "{}")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected the description of a generator that this version knows, found "
+            f"{metadata['generator'][:80]!r}: {error}"
+        ) from error
     generator.method = training.get("method", "")
     generator.sequences = tuple(training.get("sequences", ()))
     try:

@@ -131,6 +131,11 @@ def test_foreign_and_broken_weights_are_refused(tmp_path):
     save_file({"x": torch.zeros(2)}, foreign)
     with pytest.raises(ValueError, match="written by pgmif"):
         load_generator(foreign)
+    for described in ("nonsense", '{"depth": 4}', "[1, 2]", '{"modalities": 1}'):
+        stranger = tmp_path / "stranger.safetensors"
+        save_file({"x": torch.zeros(2)}, stranger, {"generator": described})
+        with pytest.raises(ValueError, match="expected the description of a generator"):
+            load_generator(stranger)
     misfit = tmp_path / "misfit.safetensors"
     save_file({"x": torch.zeros(2)}, misfit, {"generator": '{"modalities": 2, "channels": 4}'})
     with pytest.raises(ValueError, match="do not fit"):
