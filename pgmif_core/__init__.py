@@ -1,7 +1,7 @@
 """pgmif_core: the tested core of the PGMIF reproducibility package.
 
 The modules read bottom-up; each imports only modules above it in this list:
-files, fingerprints, checkpoints, distributed (one training, many processes), gradients, losses,
+files, memory, fingerprints, checkpoints, distributed (one training, many processes), gradients, losses,
 networks, accumulation (a batch in parts), inference (the same, folded), onnx_export, metrics,
 fusion_metrics (the field's standard ones), regions, delineation (what grey values separate),
 segmentation (a U-Net), statistics, published (the paper's numbers among themselves), comparators

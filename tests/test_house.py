@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "files", "fingerprints", "checkpoints", "distributed", "gradients", "losses", "networks",
+    "files", "memory", "fingerprints", "checkpoints", "distributed", "gradients", "losses", "networks",
     "accumulation", "inference", "onnx_export", "metrics", "fusion_metrics", "regions",
     "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
     "dicom", "images", "contours", "validation", "cohort", "registration", "slices", "methods",
