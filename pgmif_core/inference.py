@@ -9,7 +9,8 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pgmif_core.networks import LOGIT_MARGIN, Generator, enlarging_kernel
+from pgmif_core.memory import keep_freed_memory
+from pgmif_core.networks import LOGIT_MARGIN, Generator, convolve_to_image, enlarging_kernel, tile_kernel
 
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -26,6 +27,7 @@ class FoldedGenerator(nn.Module):
 
     def __init__(self, generator: Generator):
         super().__init__()
+        keep_freed_memory()
         self.settings = generator.settings
         encoders, decoder = generator.encoders, generator.decoder
         self.modalities = len(encoders)
@@ -38,7 +40,7 @@ class FoldedGenerator(nn.Module):
             enlarged = decoder.join.coarse
             self._keep("skip", weight[:, enlarged:], bias)
             self.register_buffer("enlarge", enlarging_kernel(weight[:, :enlarged]))
-            self._keep("image", decoder.image.weight, decoder.image.bias)
+            self._keep("image", tile_kernel(decoder.image.weight), decoder.image.bias)
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -68,7 +70,8 @@ class FoldedGenerator(nn.Module):
         joint = self._convolve(deep, "joint").relu_()
         joined = self._convolve(full, "skip")
         joined += functional.conv_transpose2d(joint, self.enlarge, stride=2, padding=1)
-        residual = self._convolve(joined.relu_(), "image")[..., :height, :width]
+        residual = convolve_to_image(joined.relu_(), self.image_weight, self.image_bias)
+        residual = residual[..., :height, :width]
         if self.settings["start"] == "none":
             return residual.sigmoid_()
         mean = sources.mean(dim=1, keepdim=True)

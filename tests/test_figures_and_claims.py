@@ -146,7 +146,7 @@ def test_architecture_is_read_off_the_live_model(modalities):
     generator = Generator(len(modalities), 8)
     layers = trace_layers(generator, torch.zeros(1, len(modalities), 64, 48))
     assert len(layers) == 3 * len(modalities) + 3
-    assert (layers[0].channels, layers[0].height, layers[0].width) == (8, 64, 48)
+    assert (layers[0].channels, layers[0].height, layers[0].width) == (4, 64, 48)
     assert layers[-1].channels == 1
     table = layer_table(generator, 64)
     assert set(table["network"]) == {"generator", "discriminator"}

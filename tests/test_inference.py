@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.methods import METHODS
-from pgmif_core.networks import Generator, JoiningConvolution, enlarging_kernel
+from pgmif_core.networks import Generator, ImageConvolution, JoiningConvolution, enlarging_kernel
 from pgmif_core.onnx_export import MissingPackageError, export_onnx
 
 
@@ -47,6 +47,20 @@ def test_the_enlarging_kernel_enlarges_and_convolves(inputs, outputs, height, wi
     expected = functional.conv2d(enlarged, weight, padding=1)
     found = functional.conv_transpose2d(maps, enlarging_kernel(weight), stride=2, padding=1)
     torch.testing.assert_close(found, expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 13), st.integers(1, 13))
+def test_an_image_computed_in_tiles_is_that_of_the_convolution(batch, inputs, height, width):
+    layer = ImageConvolution(inputs).double()
+    maps = torch.rand(batch, inputs, height, width, dtype=torch.float64, requires_grad=True)
+    expected, found = functional.conv2d(maps, layer.weight, layer.bias, padding=1), layer(maps)
+    torch.testing.assert_close(found, expected)
+    given_back = torch.rand_like(expected)
+    arguments = (maps, *layer.parameters())
+    gradients = (torch.autograd.grad(image, arguments, given_back) for image in (found, expected))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("sizes", [(4, 2, 3), (1, 1, 1)])
