@@ -48,7 +48,7 @@ def rows() -> list[Row]:
         works += [lambda network=network: network(pair) for network in published.values()]
         ours, unfolded, onnx, *others = best_seconds(works)
         slices, volume = best_seconds(
-            [lambda: [folded(part) for part in patient.split(1)], lambda: folded(patient)], 3, 1)
+            [lambda: [folded(part) for part in patient.split(1)], lambda: folded(patient)], 7, 2)
     stacks = {name: min(others[2 * k : 2 * k + 2]) for k, name in enumerate(FUSERS)}
     fastest = min(stacks, key=stacks.get)
     ms = f"ms, {threads} threads"

@@ -1,5 +1,6 @@
-"""One training iteration against the bare convolutions it consists of; bf16; the paper's own batch."""
+"""One training iteration against the bare convolutions it consists of; variants; paper size."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,28 +24,57 @@ def _batch(settings: TrainingSettings) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def rows(root: Path) -> list[Row]:
-    """Milliseconds of an iteration at `quick`, for every method, and what it is made of."""
-    settings, threads = _settings(root), torch.get_num_threads()
-    batch, ms = _batch(settings), f"ms, {threads} threads"
-    found = []
-    for method in ("pgmif", "gmmci", "dlmwl"):
-        trainer = Trainer(replace(settings, method=method))
-        whole, bare = convolution_limit(partial(trainer.step, batch))
-        found.append(Row(f"training: iteration of {method}, over its bare convolutions", whole * 1e3, ms,
-                         whole / bare, TARGET))
-    full, half = (Trainer(replace(settings, precision=p)) for p in ("32-true", "bf16-mixed"))
-    plain, mixed = best_seconds([lambda: full.step(batch), lambda: half.step(batch)])
-    found.append(Row("training: iteration of pgmif in bf16, over float32", mixed * 1e3, ms,
-                     mixed / plain))
-    paper = replace(settings, batch_size=32, crop=192)
-    trainer, large = Trainer(paper), _batch(paper)
-    seconds, = best_seconds([lambda: trainer.step(large)], 1, 2)
-    in_parts = Trainer(replace(paper, accumulate=8))
-    whole, parted = (peak_bytes(partial(t.step, large)) for t in (trainer, in_parts))
-    found.append(Row("training: iteration at paper size (32 of 192×192), over its share of pixels",
-                     seconds * 1e3, ms, seconds / plain / (32 * 192**2 / batch[:, 0].numel())))
-    found.append(Row("training: memory of an iteration at paper size", whole / 2**30, "GiB"))
-    found.append(Row("training: memory of an iteration at paper size in 8 parts, over in one",
-                     parted / 2**30, "GiB", parted / whole))
+def _against_limit(settings: TrainingSettings, batch: torch.Tensor, threads: int) -> list[Row]:
+    found, before = [], torch.get_num_threads()
+    torch.set_num_threads(threads)
+    named = f"on {threads} thread{'s' * (threads > 1)}"
+    try:
+        for method in ("pgmif", "gmmci", "dlmwl"):
+            trainer = Trainer(replace(settings, method=method))
+            whole, bare = convolution_limit(partial(trainer.step, batch))
+            found.append(Row(f"training: iteration of {method} {named}, over its bare convolutions",
+                             whole * 1e3, "ms", whole / bare, TARGET))
+    finally:
+        torch.set_num_threads(before)
     return found
+
+
+def _variants(settings: TrainingSettings, batch: torch.Tensor) -> list[Row]:
+    """bf16, and compiled where there is a C++ compiler, over plain float32."""
+    variants = {"in bf16": {"precision": "bf16-mixed"}}
+    if shutil.which("c++") or shutil.which("g++"):
+        variants["compiled"] = {"compiled": True}
+    trainers = [Trainer(replace(settings, **values)) for values in ({}, *variants.values())]
+    plain, *others = best_seconds([partial(trainer.step, batch) for trainer in trainers])
+    return [Row(f"training: iteration of pgmif {name}, over float32", seconds * 1e3, "ms",
+                seconds / plain)
+            for name, seconds in zip(variants, others, strict=True)]
+
+
+def _paper_size(settings: TrainingSettings, batch: torch.Tensor) -> list[Row]:
+    paper = replace(settings, batch_size=32, crop=192)
+    quick, large = Trainer(settings), _batch(paper)
+    trainer, in_parts = Trainer(paper), Trainer(replace(paper, accumulate=8))
+    plain, = best_seconds([partial(quick.step, batch)])
+    seconds, = best_seconds([partial(trainer.step, large)], 1, 2)
+    whole, parted = (peak_bytes(partial(t.step, large)) for t in (trainer, in_parts))
+    return [
+        Row("training: iteration at paper size (32 of 192×192), over its share of pixels",
+            seconds * 1e3, "ms", seconds / plain / (32 * 192**2 / batch[:, 0].numel())),
+        Row("training: memory of an iteration at paper size", whole / 2**30, "GiB"),
+        Row("training: memory of an iteration at paper size in 8 parts, over in one",
+            parted / 2**30, "GiB", parted / whole),
+    ]
+
+
+def rows(root: Path) -> list[Row]:
+    """Milliseconds of an iteration at `quick`, for every method, and what it is made of.
+
+    On one thread, as the pipeline trains two methods side by side, and on all there are.
+    """
+    settings, cores = _settings(root), torch.get_num_threads()
+    batch = _batch(settings)
+    return [
+        *(row for threads in sorted({1, cores}) for row in _against_limit(settings, batch, threads)),
+        *_variants(settings, batch), *_paper_size(settings, batch),
+    ]

@@ -49,6 +49,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         accumulate=p.accumulate,
         device=p.device,
         precision=p.precision,
+        compiled=p.compiled,
     )
 
 

@@ -63,7 +63,7 @@ class Parameters(BaseModel):
     maximum_scale: Positive = Field(100.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
-    channels: Count = Field(16, description="base channels of the generator")
+    channels: Count = Field(16, description="channels of the generator at half size")
     iterations: Count = Field(200, description="training iterations")
     batch_size: Count = Field(8, description="crops per iteration")
     crop: Annotated[int, Field(ge=16)] = Field(96, description="side of the training crops")
@@ -84,6 +84,7 @@ class Parameters(BaseModel):
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="of the networks in training; bf16 pays where the device has it"
     )
+    compiled: bool = Field(False, description="torch.compile in training; needs a C++ compiler")
 
     outside_methods: dict[str, str] = Field(
         {}, description="images fused by other programs: name: folder, relative to the root"

@@ -19,6 +19,7 @@ from pgmif_core.losses import (
     maximum_gradient_loss,
     weighted_gradient_loss,
 )
+from pgmif_core.memory import keep_freed_memory
 from pgmif_core.networks import Generator, PatchDiscriminator
 
 TERMS = ("content", "adversarial", "discriminator")
@@ -52,6 +53,7 @@ class TrainingSettings:
     accumulate: int = 1  # parts of a batch, one of them in memory at a time
     device: str = "cpu"
     precision: str = "32-true"
+    compiled: bool = False  # by torch.compile: needs a C++ compiler, and a minute of its own
 
 
 def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tensor]:
@@ -96,6 +98,7 @@ class Trainer:
     """
 
     def __init__(self, settings: TrainingSettings, data: str = ""):
+        keep_freed_memory()
         self.settings = settings
         self.fingerprint = _fingerprint(settings, data)
         self.fabric = open_fabric(settings.device, settings.precision)
@@ -122,6 +125,14 @@ class Trainer:
         self.partwise = PartwiseGenerator(generator) if settings.accumulate > 1 else None
         self.average = AveragedModel(generator, multi_avg_fn=later_counts_more, use_buffers=True)
         self.iteration = 0
+        if settings.compiled:
+            self._compile()
+
+    def _compile(self) -> None:
+        if self.partwise:
+            raise ValueError("expected compiled or accumulate > 1, found both; choose one")
+        for network in (self.generator, *self.discriminators):
+            network.compile()
 
     @property
     def result(self) -> Generator:

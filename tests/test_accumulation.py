@@ -103,3 +103,5 @@ def test_a_training_in_parts_has_the_losses_of_one_in_whole(tmp_path):
     assert (losses[:, 2:] == 0).all()
     with pytest.raises(ValueError, match="that 3 parts share evenly, found 4"):
         small_training(store, tmp_path / "x", accumulate=3)
+    with pytest.raises(ValueError, match="found both; choose one"):
+        small_training(store, tmp_path / "x", accumulate=2, compiled=True)

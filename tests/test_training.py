@@ -1,6 +1,9 @@
 import hashlib
 import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +11,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
+from trainings import make_store
 
+from pgmif_core.methods import load_generator
 from pgmif_core.slices import PatientSlices, TrainingSlices, read_patient, write_patient
 from pgmif_core.trainer import Trainer, TrainingSettings, annealing
 from pgmif_core.training import train
@@ -182,3 +187,18 @@ def test_the_result_is_the_mean_of_all_iterations_weighted_by_their_number(store
         weighted = sum((t + 1) * state[name].double() for t, state in enumerate(seen)) / 15
         expected = weighted.float() if average else seen[-1][name]
         torch.testing.assert_close(tensor, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="needs a C++ compiler")
+def test_a_compiled_training_has_the_losses_of_a_plain_one(tmp_path, root):
+    store = make_store(tmp_path / "store")
+    for name in ("plain", "compiled"):  # in processes of their own: tests check every tensor's shape
+        values = [f"compiled={name == 'compiled'}", "iterations=6", "anneal=false"]
+        script = root / "tests" / "trainings.py"
+        subprocess.run([sys.executable, script, store, tmp_path / name, *values],
+                       check=True)
+    plain, compiled = (np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1)
+                       for name in ("plain", "compiled"))
+    np.testing.assert_allclose(compiled, plain, rtol=2e-4, atol=2e-5)
+    assert load_generator(tmp_path / "compiled" / "weights.safetensors").method == "pgmif"
