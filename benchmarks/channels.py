@@ -23,19 +23,19 @@ from pgmif_core.slices import TrainingSlices
 from pgmif_core.steps import Run, write_table
 from pgmif_core.training import train
 
-# channels, learning rate over the one in force: a narrow network may need larger steps
-CASES = ((8, 1), (8, 2), (16, 1), (16, 2), (32, 1))
+# channels, learning rate in 10⁻⁴: a narrow network may need larger steps
+CASES = ((8, 4), (8, 8), (16, 2), (16, 4), (32, 2), (32, 4))
 MEASURES = ["cnr", "q_t1w", "q_t2w"]
 
 
 def left_out(run: Run, folds: int, job: str) -> list[dict]:
     """Train without one fold; measures of its patients."""
-    channels, factor, fold, seed = map(int, job.split("-"))
+    channels, rate, fold, seed = map(int, job.split("-"))
     subjects = run.cohort().subjects("train")
     out = subjects[fold::folds]
     settings = training_settings(run, "pgmif")
-    settings = replace(settings, channels=channels, learning_rate=factor * settings.learning_rate,
-                       seed=seed, checkpoint_every=settings.iterations)
+    settings = replace(settings, channels=channels, learning_rate=rate / 1e4, seed=seed,
+                       checkpoint_every=settings.iterations)
     fit = [s for s in subjects if s not in out]
     slices = TrainingSlices(run.store, fit, settings.crop, seed)
     folder = run.folder(f"channels/{job}")
@@ -74,8 +74,8 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=3)
     options = arguments.parse_args()
     run = chosen_run(options)
-    jobs = [f"{c}-{f}-{fold}-{seed}" for fold in range(options.folds) for seed in range(options.seeds)
-            for c, f in CASES]
+    jobs = [f"{c}-{rate}-{fold}-{seed}" for fold in range(options.folds) for seed in range(options.seeds)
+            for c, rate in CASES]
     done = each_patient(partial(left_out, run, options.folds), jobs)
     table = summary(pd.DataFrame([row for rows in done for row in rows]))
     print(table.round(3).to_string(index=False))
