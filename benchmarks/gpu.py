@@ -1,4 +1,4 @@
-"""PGMIF on a GPU beside the paper's figures: python benchmarks/gpu.py [--device cuda]
+"""PGMIF on a GPU beside the paper's figures: python benchmarks/gpu.py [--device cuda] [--compiled]
 
 Iterations a second at the paper's size (32 whole slices of 192×192), in float32 and bf16; the time of
 its 14,000 iterations; inference of one pair. Writes benchmarks/gpu.csv; without a GPU it says so and
@@ -38,19 +38,20 @@ def seconds_each(work: Callable[[], object], device: torch.device, count: int) -
     return (time.perf_counter() - start) / count
 
 
-def rows(device: str) -> list[dict]:
+def rows(device: str, compiled: bool = False) -> list[dict]:
     """One row per measurement; `paper` is the printed value, where there is one."""
     found = []
+    suffix = ", compiled" if compiled else ""
     for precision in ("32-true", "bf16-mixed"):
-        trainer = Trainer(replace(PAPER, device=device, precision=precision))
+        trainer = Trainer(replace(PAPER, device=device, precision=precision, compiled=compiled))
         place = trainer.fabric.device
         batch = torch.rand(32, 2, 192, 192, device=place)
         each = seconds_each(lambda t=trainer, b=batch: t.step(b), place, 50)
         found += [
-            {"name": f"training iteration, {NAMES[precision]}", "value": each * 1e3, "unit": "ms",
-             "paper": PAPER_TRAINING * 1e3},
-            {"name": f"{ITERATIONS:,} iterations, {NAMES[precision]}", "value": each * ITERATIONS / 60,
-             "unit": "min"},
+            {"name": f"training iteration, {NAMES[precision]}{suffix}", "value": each * 1e3,
+             "unit": "ms", "paper": PAPER_TRAINING * 1e3},
+            {"name": f"{ITERATIONS:,} iterations, {NAMES[precision]}{suffix}",
+             "value": each * ITERATIONS / 60, "unit": "min"},
         ]
     folded = FoldedGenerator(trainer.generator.eval())
     for slices in (1, 44):
@@ -65,11 +66,12 @@ def rows(device: str) -> list[dict]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cuda", choices=["cuda", "mps"])
+    parser.add_argument("--compiled", action="store_true", help="measure torch.compile's training")
     options = parser.parse_args()
     if not getattr(torch, options.device).is_available():
         print(f"expected a GPU ({options.device}), found none: not measured", file=sys.stderr)
         return 2
-    table = pd.DataFrame(rows(options.device))
+    table = pd.DataFrame(rows(options.device, options.compiled))
     named = torch.cuda.get_device_name() if options.device == "cuda" else "Apple GPU"
     table = table.assign(device=named, torch=torch.__version__)
     print(table.to_string(index=False))

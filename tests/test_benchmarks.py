@@ -14,6 +14,7 @@ from timing import ConvolutionRecorder, Row, best_seconds, convolution_limit, pe
 
 from pgmif_core.losses import weighted_gradient_loss
 from pgmif_core.networks import Generator
+from pgmif_core.trainer import TrainingSettings
 
 PARAMETERS = {"PMGI": 41_633, "DenseFuse": 74_193, "IFCNN": 83_587, "U2Fusion": 659_217}
 
@@ -151,7 +152,6 @@ def test_only_a_broken_benchmark_fails(monkeypatch, capsys, tmp_path):
 
 
 def test_widths_are_summed_up_over_patients_then_seeds():
-    import pandas as pd
     from channels import summary
 
     rows = [{"channels": 8, "learning_rate": 0.1, "seed": seed, "cnr": seed + patient, "q_t1w": 1.0,
@@ -159,3 +159,15 @@ def test_widths_are_summed_up_over_patients_then_seeds():
     table = summary(pd.DataFrame(rows)).iloc[0]
     assert (table["cnr_mean"], table["cnr_min"], table["cnr_max"]) == (4.0, 2.0, 6.0)
     assert (table["patients"], table["seconds"], table["channels"]) == (3, 2.0, 8)
+
+
+def test_what_is_measured_on_a_gpu_runs(monkeypatch):
+    import gpu
+
+    monkeypatch.setattr(gpu.torch.accelerator, "synchronize", lambda _: None)
+    monkeypatch.setattr(gpu, "seconds_each", lambda work, *_: work() is None or 0.01)
+    monkeypatch.setattr(gpu, "PAPER", TrainingSettings(batch_size=32, channels=2))
+    rows = gpu.rows("cpu")
+    assert [row["name"].split(",")[0] for row in rows] == [
+        *["training iteration", "14"] * 2, "fusing 1 pair", "fusing 44 pairs"]
+    assert [row.get("paper") for row in rows] == [60, None, 60, None, 100, None]
