@@ -2,10 +2,10 @@
 
 python benchmarks/crops.py [--profile quick] [--manifest FILE] [--method pgmif …]
 
-Trains each learned method of a run twice, on the profile's crops and on whole slices, with the same
-batch size and number of iterations; at every checkpoint the content term is measured on the whole
-slices of the validation patients, which are training patients held out. Needs 01_preprocessing of
-that run. Writes figures/<run>/figure_crops.(png|pdf|csv).
+Trains each learned method of a run on whole slices and on the profile's crops, with the same batch size
+and as many iterations, and on crops twice as long; at every checkpoint the content term is measured on
+the whole slices of the validation patients, which are training patients held out. Needs
+01_preprocessing of that run. Writes figures/<run>/figure_crops.(png|pdf|csv).
 """
 
 import time
@@ -28,10 +28,11 @@ from pgmif_core.trainer import content_loss
 from pgmif_core.training import train
 
 
-def curve(run: Run, method: str, crop: int) -> pd.DataFrame:
+def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:
     """Content term on whole validation slices and seconds of training, at every checkpoint."""
     fit, watched = split_training(run)
-    settings = replace(training_settings(run, method), crop=crop)
+    settings = training_settings(run, method)
+    settings = replace(settings, crop=crop, iterations=times * settings.iterations)
     sources = torch.from_numpy(np.concatenate([np.array(run.patient(s).sources) for s in watched]))
     sources = sources[sources.amax(dim=(2, 3)).gt(0).all(dim=1)]
     term, rows, spent = content_loss(settings), [], 0.0
@@ -45,11 +46,12 @@ def curve(run: Run, method: str, crop: int) -> pd.DataFrame:
         with torch.inference_mode():
             parts = sources.to(folded.device).split(1)
             terms = [float(term(folded(part), part)) for part in parts]
-        rows.append({"method": method, "crop": crop, "iteration": iteration, "seconds": seconds,
-                     "content": float(np.mean(terms)), "validation_patients": len(watched)})
+        rows.append({"method": method, "crop": crop, "times": times, "iteration": iteration,
+                     "seconds": seconds, "content": float(np.mean(terms)),
+                     "validation_patients": len(watched)})
         spent += time.perf_counter() - now
 
-    folder = run.folder(f"crops/{method}-{crop}")
+    folder = run.folder(f"crops/{method}-{crop}-{times}")
     for left in folder.glob("checkpoint-*"):  # times must be of one piece
         left.unlink()
     train(settings, TrainingSlices(run.store, fit, crop, settings.seed), folder, watch,
@@ -64,13 +66,17 @@ def crops_figure(table: pd.DataFrame, label: str) -> plt.Figure:
     figure, axes = new_figure(2.5 * len(methods), 2.4, 1, len(methods))
     largest = table["crop"].max()
     for ax, method in zip(axes[0], methods, strict=True):
-        for (crop, part), colour in zip(table[table["method"] == method].groupby("crop"),
-                                        ("#0072B2", "#7f7f7f"), strict=True):
+        for ((crop, times), part), colour in zip(
+            table[table["method"] == method].groupby(["crop", "times"]),
+            ("#0072B2", "#56B4E9", "#7f7f7f"), strict=True,
+        ):
             name = "whole slices" if crop == largest else f"crops of {crop}×{crop}"
             ax.plot(part["iteration"], part["content"], "o-", color=colour, markersize=3,
-                    label=f"{name}: {part['seconds'].iloc[-1]:.0f} s")
+                    label=f"{name}{', longer' * (times > 1)}: {part['seconds'].iloc[-1]:.0f} s")
         ax.set(title=METHODS[method].label, xlabel="iteration")
-        ax.legend(frameon=False)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.5 * (high - low))  # room for the legend
+        ax.legend(frameon=False, loc="upper right")
     axes[0, 0].set_ylabel("content term on whole slices")
     count = table["validation_patients"].iloc[0]
     name_cohort(figure, label, f"{count} validation patients of the training split; lower is better")
@@ -85,8 +91,9 @@ def main() -> None:
     p = run.parameters
     if p.crop == p.slice_size:
         arguments.error(f"expected a profile with crops, found whole slices ({p.crop}) in {p.profile}")
-    table = pd.concat([curve(run, m, c) for m in options.method for c in (p.crop, p.slice_size)])
-    print(table.groupby(["method", "crop"]).last().to_string())
+    cases = ((p.crop, 1), (p.crop, 2), (p.slice_size, 1))
+    table = pd.concat([curve(run, m, *case) for m in options.method for case in cases])
+    print(table.groupby(["method", "crop", "times"]).last().to_string())
     print(save_figure(crops_figure(table, run.label), run.figures, "figure_crops", table))
 
 

@@ -16,8 +16,9 @@ from pgmif_core.steps import Run
 
 
 def fused_file(run: Run, subject: str, method: str) -> Path:
-    """BIDS-derivative name of a fused volume."""
-    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii.gz"
+    """BIDS-derivative name of a fused volume. Not compressed: grey values with noise shrink by a tenth,
+    and every later step would spend most of its time unpacking them."""
+    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii"
 
 
 def write_fused(
@@ -41,7 +42,7 @@ def write_fused(
 def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
     """The JSON sidecar of a fused volume; empty where the volume is not there."""
     path = fused_file(run, subject, method)
-    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    sidecar = path.with_suffix(".json")
     return json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
 
 

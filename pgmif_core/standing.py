@@ -37,13 +37,14 @@ def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:
     patient = run.patient(subject)
     area = patient.gtv.sum(axis=(1, 2))
     planes = [k for k in np.argsort(-area, kind="stable")[:MOST_SLICES] if area[k]]
-    rows = []
-    for name in run_methods(run):
-        volume = read_fused(run, subject, name)
-        values = pd.DataFrame([measure_fusion(volume[k], patient.sources[k]) for k in planes]).mean()
-        rows += [{"subject": subject, "method": name, "metric": metric, "value": value}
-                 for metric, value in values.items()]
-    return rows
+    volumes = {name: read_fused(run, subject, name)[planes] for name in run_methods(run)}
+    values = pd.DataFrame([  # slice by slice: what is computed of the sources is remembered
+        {"method": name, **measure_fusion(volume[i], patient.sources[k])}
+        for i, k in enumerate(planes) for name, volume in volumes.items()
+    ])
+    means = values.groupby("method", sort=False).mean()
+    return [{"subject": subject, "method": name, "metric": metric, "value": value}
+            for name, row in means.iterrows() for metric, value in row.items()]
 
 
 def fusion_metrics_table(run: Run) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from torchmetrics.functional.image import (
 from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
 from pgmif_core.fusion_metrics.edges import ORIENTATION, STRENGTH
 from pgmif_core.fusion_metrics.information import _shared
+from pgmif_core.fusion_metrics.remembered import KEPT, forget, remembered
 
 SMALL = [n for n, m in FUSION_METRICS.items() if m.smallest_px <= 11]
 
@@ -189,3 +190,39 @@ def test_every_metric_says_what_it_is():
         assert name == metric.name
         assert metric.description.startswith(metric.name.replace("ABF", "^AB/F")), name
         assert re.search(r"(19|20)\d\d", metric.function.__doc__), f"{name} names no publication"
+
+
+def test_what_is_remembered_is_what_would_be_computed():
+    calls = []
+
+    @remembered
+    def total(image, weight):
+        calls.append(weight)
+        return float(weight * image.sum())
+
+    images = [np.full((2, 3), value) for value in range(KEPT + 1)]
+    assert [total(image, 2) for image in images] == [12.0 * k for k in range(KEPT + 1)]
+    assert total(images[-1].copy(), 2) == 12.0 * KEPT
+    assert len(calls) == KEPT + 1
+    assert total(images[-1].reshape(3, 2), 2) == 12.0 * KEPT
+    assert len(calls) == KEPT + 2
+    assert total(images[-1], 3) == 18.0 * KEPT
+    assert len(calls) == KEPT + 3
+    assert total(images[0], 2) == 0
+    assert len(calls) == KEPT + 4
+    forget()
+    assert total(images[0], 2) == 0
+    assert len(calls) == KEPT + 5
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6))
+def test_metrics_do_not_depend_on_what_was_measured_before(seed):
+    rng = np.random.default_rng(seed)
+    images = rng.random((4, 48, 52), np.float32)
+    forget()
+    expected = measure_fusion(images[0], images[1:3])
+    others = ((images[3], images[1:3]), (images[0], images[2:]), (images[1], images[:3]))
+    for fused, sources in others:
+        measure_fusion(fused, sources)
+    assert measure_fusion(images[0], images[1:3]) == expected

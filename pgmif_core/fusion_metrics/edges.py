@@ -4,11 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pgmif_core.fusion_metrics.remembered import remembered
+
 # Xydeas & Petrović 2000: height, slope and centre of the two sigmoids
 STRENGTH = (0.9994, -15.0, 0.5)
 ORIENTATION = (0.9879, -22.0, 0.8)
 
 
+@remembered
 def _edges(image: NDArray) -> tuple[NDArray, NDArray]:
     """Sobel strength and orientation modulo π, edge pixels replicated."""
     x = np.asarray(image, np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgmif_core.fusion_metrics.intensity import LEVELS, entropy_of_counts, quantised
+from pgmif_core.fusion_metrics.remembered import remembered
 
 WINDOW = 3  # of FMI, pixels
 BLOCK = 4096
@@ -11,6 +12,7 @@ TINY = np.float32(1e-30)  # where the logarithm of 0 is taken: 0 · log 0 = 0
 ROUNDING = 1e-6  # of single precision: below, gradients, probabilities and entropies count as 0
 
 
+@remembered
 def _entropies(fused: NDArray, source: NDArray) -> tuple[float, float, float]:
     x, y = quantised(fused).ravel(), quantised(source).ravel()
     joint = np.bincount(x * LEVELS + y, minlength=LEVELS**2).reshape(LEVELS, LEVELS)
@@ -42,6 +44,7 @@ def _plogp(p: NDArray) -> NDArray:
     return p * np.log(np.maximum(p, TINY))
 
 
+@remembered
 def _window_distributions(image: NDArray) -> tuple[NDArray, NDArray]:
     """Gradient magnitude in every window as a distribution over its pixels; (9, windows), and H."""
     feature = np.hypot(*np.gradient(np.asarray(image, np.float32)))

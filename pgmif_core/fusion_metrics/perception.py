@@ -9,6 +9,8 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pgmif_core.fusion_metrics.remembered import remembered
+
 SSIM_WIDTH, SSIM_SIGMA = 11, 1.5  # Wang et al. 2004
 C1, C2 = 0.01**2, 0.03**2  # ibid., data range 1
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
@@ -51,6 +53,7 @@ def _moments(fused: Tensor, source: Tensor, width: int, sigma: float) -> tuple[T
     return mean_s, mean_f, variance_s, variance_f, sf - mean_s * mean_f
 
 
+@remembered
 def _similarity(fused: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     """SSIM of every source, and its contrast-structure part alone; mean over windows that fit."""
     mean_s, mean_f, vs, vf, covariance = _moments(fused, source, SSIM_WIDTH, SSIM_SIGMA)
@@ -74,7 +77,7 @@ def multiscale_similarity(fused: NDArray, sources: NDArray) -> float:
     Windows only where they fit, 2×2 means between scales. Negative terms count 0. Needs 176 pixels a
     side. (torchmetrics has it, slower and with other borders; the tests compare.)
     """
-    image, target = _pairs(fused, sources)
+    image, target = _pairs(fused, sources)  # the finest scale is that of SSIM, remembered
     product = torch.ones(len(target))
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         if scale:
@@ -85,30 +88,38 @@ def multiscale_similarity(fused: NDArray, sources: NDArray) -> float:
     return float(product.mean())
 
 
-def _visual_information(
-    fused: Tensor, source: Tensor, width: int, visual_noise: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Per window: information of the source seen in the fused image, in itself, and the gain."""
-    _, _, variance, variance_f, covariance = _moments(fused, source, width, width / 5)
-    # no gain where the source is flat, the fused image is, or the contrast is inverted
-    gain = torch.where(variance > TINY, covariance / (variance + TINY), 0).clamp(min=0)
-    gain = torch.where(variance_f > TINY, gain, 0)
-    noise = (variance_f - gain * covariance).clamp(min=TINY)
-    seen = torch.log10(1 + gain**2 * variance / (noise + visual_noise))
-    return seen, torch.log10(1 + variance / visual_noise), gain
+@remembered
+def _gains(fused: NDArray, sources: NDArray) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Per scale and window: variance of the sources, gain to the fused image, and what is left of it.
 
-
-def _scales(fused: NDArray, sources: NDArray, noise: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """`_visual_information` on four scales, every next one smoothed and halved."""
+    Four scales, every next one smoothed and halved.
+    """
     # variances alone count; without their means single precision is enough for them
     image, target = (
         GREY_LEVELS * (x - x.mean(dim=(1, 2, 3), keepdim=True)) for x in _pairs(fused, sources)
     )
+    scales = []
     for scale in range(4):
         width = 2 ** (4 - scale) + 1
         if scale:
             image, target = (_smooth(x, width, width / 5)[..., ::2, ::2] for x in (image, target))
-        yield _visual_information(image, target, width, noise)
+        scales.append(_gain(image, target, width))
+    return scales
+
+
+def _gain(fused: Tensor, source: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    _, _, variance, variance_f, covariance = _moments(fused, source, width, width / 5)
+    # no gain where the source is flat, the fused image is, or the contrast is inverted
+    gain = torch.where(variance > TINY, covariance / (variance + TINY), 0).clamp(min=0)
+    gain = torch.where(variance_f > TINY, gain, 0)
+    return variance, gain, (variance_f - gain * covariance).clamp(min=TINY)
+
+
+def _scales(fused: NDArray, sources: NDArray, noise: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Per scale and window: information of the source seen in the fused image, in itself; the gain."""
+    for variance, gain, rest in _gains(fused, sources):
+        seen = torch.log10(1 + gain**2 * variance / (rest + noise))
+        yield seen, torch.log10(1 + variance / noise), gain
 
 
 def visual_fidelity(fused: NDArray, sources: NDArray) -> float:
