@@ -4,14 +4,18 @@ The loss of a batch depends on the whole batch through batch normalisation alone
 statistics and averaged gradients, n processes take the steps that one would take.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def open_fabric(device: str = "cpu", precision: str = "32-true") -> Fabric:
@@ -19,6 +23,10 @@ def open_fabric(device: str = "cpu", precision: str = "32-true") -> Fabric:
 
     `device`: an accelerator of Fabric: cpu, cuda, mps or auto.
     """
+    # two seconds, which who reads trained weights need not wait for
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
     if "LT_CLI_USED" in os.environ:
         # `fabric run` has said the rest in its options; one that contradicts the precision is refused
         return Fabric(precision=precision)
