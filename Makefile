@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures evidence test slow notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce figures evidence test slow browser notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,20 +37,22 @@ evidence: $(READY)  ## delineation, ablations, five seeds (after or without repr
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 test: $(READY)  ## the fast tests, under three minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)
 
 slow: $(READY)  ## tests that run whole pipelines, two at a time on one core each
-	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
+	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not browser" $(ARGS)
+
+browser: $(READY)  ## tests in headless Chromium (apt install chromium); screenshots in results/screenshots
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
 
 notebooks: $(READY)  ## strip the outputs of all notebooks
-	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb notebooks/teaching/*.ipynb
 
-lab: $(READY)  ## JupyterLab
-	$(BIN)/python -m pip install --quiet "jupyterlab>=4.3"
-	$(BIN)/jupyter lab notebooks
+lab: $(READY)  ## JupyterLab with explore.ipynb open; ARGS="--no-browser --port=8888"
+	$(BIN)/python -m jupyterlab notebooks/explore.ipynb $(ARGS)
 
 lint: $(READY)  ## ruff
-	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb notebooks/teaching/*.ipynb
 
 bench: $(READY)  ## every measurement of speed as ratios: benchmarks/results.csv and .png (minutes)
 	$(BIN)/python benchmarks/bench.py $(ARGS)

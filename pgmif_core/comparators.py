@@ -4,6 +4,8 @@ All take `sources` (b, m, h, w) in [0, 1], any number of sources and any size, a
 (b, 1, h, w) in [0, 1].
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pywt
 import torch
@@ -170,14 +172,29 @@ def solve_screened_poisson(
     return torch.from_numpy(idctn(spectrum, axes=(-2, -1)))[:, None].to(towards.dtype)
 
 
-def gradient_domain(sources: Sources, screening: float = SCREENING) -> Fused:
+def gradient_domain(
+    sources: Sources, screening: float = SCREENING, weights: Sequence[float] | None = None,
+    epsilon: float | None = None, gain: float = 1.0,
+) -> Fused:
     """Gradient-domain fusion in closed form: the image whose gradients are nearest to `fused_gradient`.
 
     An optimum in closed form beside networks trained on gradients. Screened towards the mean of the
-    sources, so that intensities do not drift; cut to [0, 1].
+    sources, so that intensities do not drift; cut to [0, 1]. `weights`, one per source, from 0, count in
+    gradients and mean. With `epsilon` the target is ε times the normalized gradient of Eq. 1,
+    ε∇/(‖∇‖ + ε): weak edges stay, strong ones flatten to ε. `gain` steepens it. Raises ValueError on
+    weights of another number, below 0 or all 0, and on ε or gain not above 0.
     """
-    mean = sources.mean(dim=1, keepdim=True)
-    return solve_screened_poisson(fused_gradient(sources), mean, screening).clamp(0, 1)
+    weights = [1.0] * sources.shape[1] if weights is None else list(weights)
+    if len(weights) != sources.shape[1] or min(weights) < 0 or not sum(weights) > 0:
+        raise ValueError(f"weights: expected {sources.shape[1]}, from 0, not all 0, found {weights}")
+    if not gain > 0 or (epsilon is not None and not epsilon > 0):
+        raise ValueError(f"gain and epsilon must be positive, found {gain} and {epsilon}")
+    shares = sources.new_tensor(weights)[:, None, None] / sum(weights)
+    mean = (sources * shares).sum(dim=1, keepdim=True)
+    field = fused_gradient(sources * (shares * len(weights)).sqrt())
+    if epsilon is not None:
+        field = field * (epsilon / (gradient_norm(field[:, None]) + epsilon))
+    return solve_screened_poisson(gain * field, mean, screening).clamp(0, 1)
 
 
 def principal_components(sources: Sources) -> Fused:

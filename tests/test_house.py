@@ -18,7 +18,7 @@ LAYERS = [
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
     "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
-    "layouts", "download", "single", "cli",
+    "layouts", "download", "single", "viewer", "demonstration", "explorer", "cli",
 ]
 
 
@@ -98,7 +98,10 @@ def normal(name):
 
 def test_lock_and_conda_twin_cover_the_dependencies(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    wanted = {normal(d) for d in project["dependencies"] + project["optional-dependencies"]["test"]}
+    extras = project["optional-dependencies"]
+    named = ("test", "lab", "report", "docs", "browser")
+    listed = [*project["dependencies"], *(d for name in named for d in extras[name])]
+    wanted = {normal(d) for d in listed}
     lines = (root / "requirements.lock").read_text().splitlines()
     pins = dict(
         re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line).groups()

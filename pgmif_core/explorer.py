@@ -1,0 +1,219 @@
+"""What explore.ipynb shows: runs and their patients in the viewer, and fusing by sliders."""
+
+import html
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ipywidgets
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from pgmif_core.comparators import gradient_domain
+from pgmif_core.demonstration import LABEL, RUN, demonstration_store
+from pgmif_core.evaluation import fuse_volume
+from pgmif_core.fused import fused_file, read_fused
+from pgmif_core.methods import compared_methods, method_named, ordered_methods
+from pgmif_core.parameters import Parameters, find_root
+from pgmif_core.released import ReleaseError, released_file
+from pgmif_core.slices import PatientSlices
+from pgmif_core.steps import Run
+from pgmif_core.viewer import Viewer
+
+FIRST_SHOWN = ("t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi")
+NOW = "fuse now"
+
+
+class Shown(NamedTuple):
+    """A run that can be explored: its sequences, its patients (test patients first)."""
+
+    run: Run
+    modalities: tuple[str, ...]
+    subjects: dict[str, str]  # subject → what the menu says
+
+
+def _stored(folder: Path) -> list[str]:
+    return sorted(p.stem for p in (folder / "01_preprocessing" / "slices").glob("*.json"))
+
+
+def explorable_runs(root: Path) -> list[str]:
+    """Names of the folders of results/ with preprocessed patients, the newest first."""
+    folders = [f for f in (root / "results").glob("*") if _stored(f)]
+    return [f.name for f in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)]
+
+
+def open_explorable(root: Path, name: str) -> Shown:
+    """A run of results/. Raises ValueError, naming the runs there are, where it has no patients."""
+    folder = root / "results" / name
+    subjects = _stored(folder)
+    if not subjects:
+        raise ValueError(f"results/{name}: expected a run with preprocessed patients, found none; there "
+                         f"are: {', '.join(explorable_runs(root)) or 'no runs'}")
+    notes, label = folder / "parameters.yaml", LABEL if name == RUN else name
+    values = yaml.safe_load(notes.read_text()) if notes.exists() else {}
+    known = {n: v for n, v in values.items() if n in Parameters.model_fields}
+    provenance = folder / "01_preprocessing" / "provenance.json"
+    if provenance.exists():
+        label = json.loads(provenance.read_text())["cohort"]
+    run = Run(root, name, Parameters(**known), label)
+    if not (folder / "00_cohort" / "manifest.csv").exists():
+        return Shown(run, ("T1w", "T2w"), {s: s for s in subjects})
+    cohort = run.cohort()
+    ordered = [(s, split) for split in ("test", "train") for s in cohort.subjects(split)]
+    return Shown(run, cohort.modalities, {s: f"{s} ({split})" for s, split in ordered if s in subjects})
+
+
+def weights_for(shown: Shown, method: str) -> Path | None:
+    """The run's own weights of a method; where it has none, the released ones for two sequences."""
+    own = shown.run.weights(method)
+    if own.exists():
+        return own
+    if len(shown.modalities) != 2:
+        return None
+    try:
+        return released_file(method + own.suffix, shown.run.root)
+    except ReleaseError:
+        return None
+
+
+def offered_methods(shown: Shown) -> dict[str, str]:
+    """What can be shown of a run's patients, name → label: sources, methods, other programs' images.
+
+    "released" in a label: fused here with the released weights, which have seen phantoms only.
+    """
+    folder = fused_file(shown.run, "", "").parent
+    written = {p.stem.split("_desc-")[1].removesuffix("_T2w") for p in folder.glob("*_desc-*_T2w.nii")}
+    labels = {}
+    methods = compared_methods(shown.modalities)
+    for name in ordered_methods(methods.keys() | written):
+        weights = weights_for(shown, name) if name in methods and methods[name].needs_weights else None
+        if name not in written and methods[name].needs_weights and weights is None:
+            continue
+        ours = name in written or weights is None or weights == shown.run.weights(name)
+        labels[name] = method_named(name).label + ("" if ours else ", released")
+    return labels
+
+
+def method_volume(shown: Shown, patient: PatientSlices, method: str) -> NDArray[np.float32]:
+    """A method's image of a patient: the run's fused volume where there is one, else fused now."""
+    if fused_file(shown.run, patient.subject, method).exists():
+        return read_fused(shown.run, patient.subject, method)
+    chosen = compared_methods(shown.modalities)[method]
+    return fuse_volume(chosen, patient, weights_for(shown, method) if chosen.needs_weights else None)
+
+
+class Explorer(ipywidgets.VBox):
+    """Menus of runs and patients, one box per method, the viewer, and sliders that fuse at once.
+
+    `viewer` is the `Viewer`; `shown`, `patient` what it shows. Nothing of the run is changed.
+    """
+
+    def __init__(self, run: str = "", root: Path | None = None) -> None:
+        self.root = root or find_root()
+        names = explorable_runs(self.root)
+        if not names:
+            demonstration_store(self.root)
+            names = explorable_runs(self.root)
+        name = run or names[0]
+        self.viewer, self.boxes = Viewer(against="t2w"), {}
+        self.cohort = ipywidgets.Dropdown(options=names, description="run")
+        self.subject = ipywidgets.Dropdown(description="patient")
+        self.methods = ipywidgets.Box(layout={"flex_flow": "row wrap"})
+        self.message = ipywidgets.HTML()
+        self.sliders = ipywidgets.VBox()
+        panel = ipywidgets.Accordion([self.sliders], titles=["Fuse now: gradient domain, closed form"])
+        super().__init__([
+            ipywidgets.HBox([self.cohort, self.subject]), self.methods, self.message, self.viewer, panel,
+        ])
+        open_explorable(self.root, name)  # refuses a misspelt run, as the menu would not
+        self.cohort.value = name
+        self.patient = None
+        self._show_run()
+        self.subject.observe(self._guarded(self._show_patient), "value")
+        self.cohort.observe(self._guarded(self._show_run), "value")
+
+    def _guarded(self, action: Callable[[], None]) -> Callable[[Any], None]:
+        def act(_: Any) -> None:
+            self.message.value = ""
+            try:
+                action()
+            except (ValueError, OSError) as error:  # a widget's callback has nowhere else to say it
+                self.message.value = f"<p role='alert'>{html.escape(str(error))}</p>"
+
+        return act
+
+    def _show_run(self) -> None:
+        self.shown = open_explorable(self.root, self.cohort.value)
+        wanted = [n for n, box in self.boxes.items() if box.value] or FIRST_SHOWN
+        self.boxes = {
+            name: ipywidgets.Checkbox(name in wanted, description=label, indent=False,
+                                      layout={"width": "auto", "margin": "0 14px 0 0"})
+            for name, label in offered_methods(self.shown).items()
+        }
+        for name, box in self.boxes.items():
+            box.observe(self._guarded(partial(self._toggle, name)), "value")
+        self.methods.children = tuple(self.boxes.values())
+        self._build_sliders()
+        self.patient = None
+        self.subject.options = [(text, subject) for subject, text in self.shown.subjects.items()]
+        self.subject.value = next(iter(self.shown.subjects))
+        if self.patient is None:  # unless the menu, having changed, has already shown it
+            self._show_patient()
+
+    def _show_patient(self) -> None:
+        self.patient = self.shown.run.patient(self.subject.value)
+        chosen = [name for name, box in self.boxes.items() if box.value]
+        images = {name: method_volume(self.shown, self.patient, name) for name in chosen}
+        sources = {m: self.patient.sources[:, k] for k, m in enumerate(self.shown.modalities)}
+        labels = {name: box.description for name, box in self.boxes.items()}
+        spacing = self.patient.grid.GetSpacing()
+        self.viewer.load(
+            images, self.patient.gtv, self.patient.reference, sources, labels,
+            f"{self.patient.subject}: {self.shown.run.label}", spacing[1] / spacing[0],
+        )
+        if self.now.value:
+            self._fuse_now()
+
+    def _toggle(self, name: str) -> None:
+        if not self.boxes[name].value:
+            self.viewer.hide(name)
+            return
+        order = [n for n, box in self.boxes.items() if box.value] + [NOW]
+        volume = method_volume(self.shown, self.patient, name)
+        self.viewer.show(name, volume, self.boxes[name].description)
+        self.viewer.panels = sorted(self.viewer.panels, key=lambda p: order.index(p["name"]))
+
+    def _build_sliders(self) -> None:
+        slim = {"width": "420px"}
+        self.now = ipywidgets.Checkbox(False, description="show", indent=False)
+        self.epsilon = ipywidgets.FloatLogSlider(
+            0.1, min=-3, max=0, step=0.05, description="ε", layout=slim, readout_format=".3f"
+        )
+        self.gain = ipywidgets.FloatSlider(2, min=0.5, max=5, step=0.1, description="gain", layout=slim)
+        self.weights = [
+            ipywidgets.FloatSlider(1, min=0, max=8, step=0.25, description=m, layout=slim)
+            for m in self.shown.modalities
+        ]
+        about = ipywidgets.HTML(
+            "The image whose gradients are nearest to gain · ε∇/(‖∇‖ + ε), ∇ that of all sources "
+            "together, each with its weight. Small ε: every edge alike; large ε: plain gradient domain."
+        )
+        for slider in (self.now, self.epsilon, self.gain, *self.weights):
+            slider.observe(self._guarded(self._fuse_now), "value")
+        self.sliders.children = (about, self.now, self.epsilon, self.gain, *self.weights)
+
+    def _fuse_now(self) -> None:
+        if not self.now.value:
+            if NOW in self.viewer.shown:
+                self.viewer.hide(NOW)
+            return
+        sources = torch.from_numpy(np.array(self.patient.sources))
+        weights = [slider.value for slider in self.weights]
+        fused = gradient_domain(
+            sources, weights=weights, epsilon=self.epsilon.value, gain=self.gain.value
+        )
+        self.viewer.show(NOW, fused[:, 0], f"Fused now, ε = {self.epsilon.value:.3g}")

@@ -1,0 +1,167 @@
+"""The slice viewer for notebooks: several images of one patient side by side, drawn in the browser.
+
+    from pgmif_core.viewer import view
+    view({"T1w": "t1.nii.gz", "T2w": "t2.nii.gz", "fused": array}, gtv="gtv.nii.gz")
+
+Linked slices, zoom, window and cursor; difference and checkerboard against any panel; outlines; CNR and
+Q of the shown slice and of the patient. Needs `pip install 'pgmif[lab]'`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from pgmif_core.viewer.volumes import Image, as_volumes, intensity_range, measures_of
+
+try:
+    import anywidget
+except ImportError as error:
+    raise ImportError("the viewer needs anywidget: pip install 'pgmif[lab]'") from error
+
+OUTLINE_COLOURS = {"GTV": "#E69F00", "reference": "#56B4E9"}  # Okabe-Ito
+FULL = 65535  # images are sent as 16-bit integers over their range
+FOLDER = Path(__file__).parent
+
+
+def _synced(kind: type[traitlets.TraitType], *arguments, **keywords) -> traitlets.TraitType:
+    return kind(*arguments, **keywords).tag(sync=True)
+
+
+class Viewer(anywidget.AnyWidget):
+    """The widget that `view` returns: panels of one patient; `show` and `hide` change them.
+
+    Traits that may be read, set and observed: `slice` (from 0), `view` ("images", "difference",
+    "checkerboard"), `against` (name of the panel compared with), `window` and `level` (fractions of a
+    panel's range), `outlined`, `caption`.
+    """
+
+    _esm = "\n".join((FOLDER / name).read_text() for name in ("drawing.js", "widget.js"))
+    _css = FOLDER / "viewer.css"
+
+    shape = _synced(traitlets.List, [0, 0, 0])
+    aspect = _synced(traitlets.Float, 1.0)
+    panels = _synced(traitlets.List)
+    outlines = _synced(traitlets.List)
+    caption = _synced(traitlets.Unicode, "")
+    slice = _synced(traitlets.Int, 0)
+    view = _synced(traitlets.Enum, ("images", "difference", "checkerboard"), "images")
+    against = _synced(traitlets.Unicode, "")
+    window = _synced(traitlets.Float, 1.0)
+    level = _synced(traitlets.Float, 0.5)
+    outlined = _synced(traitlets.Bool, True)
+
+    def __init__(self, **traits) -> None:
+        super().__init__(**traits)
+        self._pixels: dict[str, tuple[int, bytes, bool]] = {}
+        self._sources: dict[str, NDArray] = {}
+        self._masks: dict[str, NDArray] = {}
+        self._version = 0
+        self.on_msg(self._send_pixels)
+
+    def load(
+        self, images: Mapping[str, Image], gtv: Image | None = None, reference: Image | None = None,
+        sources: Sequence[str] | Mapping[str, Image] = ("T1w", "T2w"),
+        labels: Mapping[str, str] | None = None, caption: str = "", aspect: float | None = None,
+    ) -> "Viewer":
+        """Show another patient; arguments as of `view`. The slice stays where the shape does."""
+        if not images:
+            raise ValueError("expected at least one image, found none")
+        first = "T2w" if "T2w" in images else next(iter(images))
+        found = as_volumes(images, {"GTV": gtv, "reference": reference}, first)
+        shape = list(found.images[first].shape)
+        self._masks = found.masks
+        known = found.images
+        if isinstance(sources, Mapping):
+            known = as_volumes({**images, **sources}, {}, first).images
+        self._sources = {s: known[s] for s in sources if s in known}
+        self._pixels.clear()
+        outlines = [
+            {"name": f"outline {name}", "label": name, "colour": OUTLINE_COLOURS[name],
+             "version": self._keep(f"outline {name}", mask.astype("u1").tobytes(), True)}
+            for name, mask in found.masks.items()
+        ]
+        panels = [self._panel(n, v, (labels or {}).get(n, n)) for n, v in found.images.items()]
+        tumour = found.masks.get("GTV")
+        largest = int(tumour.sum(axis=(1, 2)).argmax()) if tumour is not None else shape[0] // 2
+        with self.hold_sync():
+            if self.shape != shape:
+                self.shape, self.slice = shape, largest
+            self.against = self.against if self.against in found.images else first
+            self.aspect = aspect or found.aspect
+            self.outlines, self.panels, self.caption = outlines, panels, caption
+        return self
+
+    def show(self, name: str, image: Image, label: str = "") -> None:
+        """Add an image, or replace the one of this name. ValueError where the shape differs."""
+        volume = as_volumes({name: image}, {}, name).images[name]
+        if list(volume.shape) != self.shape:
+            raise ValueError(f"{name}: expected the shape {tuple(self.shape)}, found {volume.shape}")
+        panel = self._panel(name, volume, label or name)
+        if name in self.shown:
+            self.panels = [panel if p["name"] == name else p for p in self.panels]
+        else:
+            self.panels = [*self.panels, panel]
+
+    def hide(self, name: str) -> None:
+        """Remove a panel. ValueError where there is none of this name."""
+        if name not in self.shown:
+            raise ValueError(f"{name}: expected one of the panels {self.shown}")
+        self.panels = [p for p in self.panels if p["name"] != name]
+        self._pixels.pop(name)
+
+    @property
+    def shown(self) -> list[str]:
+        """Names of the panels, in their order."""
+        return [p["name"] for p in self.panels]
+
+    def _keep(self, name: str, pixels: bytes, outline: bool = False) -> int:
+        self._version += 1
+        self._pixels[name] = (self._version, pixels, outline)
+        return self._version
+
+    def _panel(self, name: str, volume: NDArray, label: str) -> dict:
+        low, high = intensity_range(volume)
+        pixels = np.rint((volume - low) * (FULL / (high - low))).astype("<u2")
+        panel = {"name": name, "label": label, "low": low, "high": high, "measures": [],
+                 "version": self._keep(name, pixels.tobytes()), "patient": [], "slices": []}
+        if "GTV" not in self._masks:
+            return panel
+        tumour = self._masks["GTV"]
+        reference = self._masks.get("reference", np.zeros_like(tumour))
+        sources = list(self._sources.values())
+        return panel | {
+            "measures": ["CNR", *(f"Q {s}" for s in self._sources)],
+            "patient": measures_of(volume, sources, tumour, reference),
+            "slices": [
+                measures_of(volume[k, None], [s[k, None] for s in sources], tumour[k, None],
+                            reference[k, None])
+                for k in range(len(volume))
+            ],
+        }
+
+    def _send_pixels(self, _, content: dict, __) -> None:
+        for name in content.get("wanted", []):
+            if name in self._pixels:
+                version, pixels, outline = self._pixels[name]
+                self.send({"pixels": name, "version": version, "outline": outline}, [pixels])
+
+
+def view(
+    images: Mapping[str, Image], gtv: Image | None = None, reference: Image | None = None,
+    sources: Sequence[str] | Mapping[str, Image] = ("T1w", "T2w"),
+    labels: Mapping[str, str] | None = None, caption: str = "", aspect: float | None = None,
+) -> Viewer:
+    """Show images of one patient side by side, in a notebook.
+
+    `images` by name: arrays or tensors (slices, h, w) or (h, w), SimpleITK images, or paths that
+    `read_image` takes; the latter two are resampled to the grid of T2w, or of the first image. `gtv` and
+    `reference`, masks of the same kinds, are drawn as outlines; with both, CNR (Eq. 8) stands under
+    every panel, with `gtv` the generalized Sobel (Eq. 12) against `sources`: names of images, or images
+    that need not be shown. `labels` are titles by name; `aspect` is the height of a pixel over its
+    width, for arrays. Values are shown as they are: 0 to 1 where all lie there, otherwise over each
+    image's own range. Raises ValueError on shapes that differ and on NaN.
+    """
+    return Viewer().load(images, gtv, reference, sources, labels, caption, aspect)

@@ -1,0 +1,284 @@
+// The slice viewer of pgmif as an anywidget: state and events; drawing.js draws. Every panel is drawn in the
+// browser, so that scrolling never waits for Python: pixels come once per panel, as messages.
+
+const HELP = "Wheel or ↑ ↓: slice (Page Up, Page Down: five; Home, End) · drag: window and level · Ctrl + wheel or " +
+  "+ −: zoom · Shift + drag: move · double click or 0: reset · i images, d difference, c checkerboard · o outlines";
+
+const SMALLEST_PX = 190, LARGEST_PX = 420; // width of a panel
+
+function element(tag, attributes = {}, children = []) {
+  const node = document.createElement(tag);
+  // JupyterLab's shortcuts (arrows, d, i …) would take the keys of whatever has the focus
+  if (["input", "select", "button", "summary"].includes(tag)) node.dataset.lmSuppressShortcuts = "true";
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+const inWords = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
+
+function measureTable(panel, slice) {
+  const cells = (tag, values) => values.map((text) => element(tag, { text }));
+  const row = (name, values = []) => element("tr", {}, [
+    element("th", { text: name, scope: "row" }),
+    ...cells("td", panel.measures.map((_, k) => inWords(values[k]))),
+  ]);
+  return [
+    element("tr", {}, cells("th", ["", ...panel.measures])),
+    row("slice", panel.slices[slice]), row("patient", panel.patient),
+  ];
+}
+
+function toolbar() {
+  const parts = {
+    slider: element("input", { type: "range", min: 0, step: 1, "aria-label": "slice" }),
+    place: element("output", { class: "place" }),
+    view: element("select", { "aria-label": "view" },
+      ["images", "difference", "checkerboard"].map((v) => new Option(v, v))),
+    against: element("select", { "aria-label": "compared with" }),
+    outlined: element("input", { type: "checkbox" }),
+    names: element("span"),
+    window: element("output", { class: "window" }),
+    reset: element("button", { type: "button", text: "reset" }),
+  };
+  parts.bar = element("div", { class: "bar" }, [
+    element("label", { text: "slice " }, [parts.slider]), parts.place,
+    element("label", { text: "view " }, [parts.view]), element("label", { text: "against " }, [parts.against]),
+    element("label", {}, [parts.outlined, parts.names]), parts.window, parts.reset,
+  ]);
+  return parts;
+}
+
+function render({ model, el }) {
+  const buffers = new Map(); // name → { version, data }
+  const paths = new Map(); // "outline slice" → Path2D
+  const zoom = { scale: 1, x: 0.5, y: 0.5 };
+  const get = (name) => model.get(name);
+  const set = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    model.save_changes();
+    later();
+  };
+  let cursor = null, panels = [], grey = null, greyOf = "", pending = 0, drawn = 0, asked = performance.now();
+
+  const bar = toolbar(), grid = element("div", { class: "grid" });
+  const status = element("div", { class: "status" }), caption = element("div", { class: "caption" });
+  const root = element("div", {
+    class: "pgmif-viewer", tabindex: 0, role: "group", "aria-label": "slice viewer", "data-lm-suppress-shortcuts": "true",
+  }, [bar.bar, grid, status, caption,
+    element("details", {}, [element("summary", { text: "Keys and mouse" }), element("p", { text: HELP })])]);
+  el.append(root);
+
+  function later() {
+    if (pending) return;
+    asked = performance.now();
+    pending = requestAnimationFrame(draw);
+  }
+
+  function moveTo(k) {
+    k = clamp(k, 0, get("shape")[0] - 1);
+    if (k !== get("slice")) set({ slice: k });
+  }
+
+  function receive({ pixels, version, outline }, parts) {
+    const { buffer, byteOffset, byteLength } = parts[0];
+    const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+    buffers.set(pixels, { version, data: outline ? new Uint8Array(bytes) : new Uint16Array(bytes) });
+    if (outline) paths.clear();
+    later();
+  }
+
+  // a panel that stays keeps its canvas, so that toggling another does not flicker
+  function build() {
+    const before = new Map(panels.map((p) => [p.name, p]));
+    panels = get("panels").map((spec) => Object.assign(before.get(spec.name) ?? newPanel(spec.name), spec));
+    panels.forEach((p) => { p.title.textContent = p.label; });
+    grid.replaceChildren(...panels.map((p) => p.figure));
+    arrange();
+    bar.against.replaceChildren(...panels.map((p) => new Option(p.label, p.name)));
+    bar.names.replaceChildren(...get("outlines").map((o) =>
+      element("span", { text: ` ▬ ${o.label}`, style: `color: ${o.colour}` })));
+    bar.names.parentElement.hidden = !get("outlines").length;
+    caption.textContent = get("caption");
+    const wanted = [...get("panels"), ...get("outlines")].filter((p) => buffers.get(p.name)?.version !== p.version);
+    if (wanted.length) model.send({ wanted: wanted.map((p) => p.name) });
+    later();
+  }
+
+  function arrange() {
+    const rows = Math.ceil(panels.length / Math.max(1, Math.floor(root.clientWidth / SMALLEST_PX)));
+    grid.style.gridTemplateColumns = `repeat(${Math.ceil(panels.length / rows) || 1}, minmax(0, ${LARGEST_PX}px))`;
+    later();
+  }
+
+  function newPanel(name) {
+    const panel = {
+      canvas: element("canvas", { role: "img" }), image: document.createElement("canvas"),
+      title: element("strong"), value: element("output"), table: element("table"),
+    };
+    panel.figure = element("figure", { "data-panel": name },
+      [panel.canvas, element("figcaption", {}, [panel.title, panel.value, panel.table])]);
+    listen(panel.canvas);
+    return panel;
+  }
+
+  function pixelAt(canvas, event) {
+    const [, height, width] = get("shape");
+    const box = canvas.getBoundingClientRect(), t = canvasTransform(canvas, zoom, height, width);
+    const at = (client, start, size, full) => ((client - start) / size) * full;
+    return {
+      x: (at(event.clientX, box.left, box.width, canvas.width) - t.ox) / t.sx,
+      y: (at(event.clientY, box.top, box.height, canvas.height) - t.oy) / t.sy,
+    };
+  }
+
+  function zoomBy(factor, at) {
+    const [, height, width] = get("shape"), before = zoom.scale;
+    zoom.scale = clamp(before * factor, 1, 32);
+    const share = 1 - before / zoom.scale; // what lies under the cursor stays there
+    const fixed = at ?? { x: zoom.x * width, y: zoom.y * height };
+    moveCentre(share * (fixed.x / width - zoom.x), share * (fixed.y / height - zoom.y));
+  }
+
+  function moveCentre(dx, dy) {
+    const margin = 0.5 / zoom.scale;
+    zoom.x = clamp(zoom.x + dx, margin, 1 - margin);
+    zoom.y = clamp(zoom.y + dy, margin, 1 - margin);
+    later();
+  }
+
+  function resetView() {
+    Object.assign(zoom, { scale: 1, x: 0.5, y: 0.5 });
+    set({ window: 1, level: 0.5 });
+  }
+
+  function listen(canvas) {
+    let travelled = 0;
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      if (event.ctrlKey || event.metaKey) return zoomBy(Math.exp(-event.deltaY * 0.002), pixelAt(canvas, event));
+      // a wheel sends few large steps, a touchpad many small ones
+      travelled += event.deltaMode ? Math.sign(event.deltaY) * 50 : event.deltaY;
+      if (Math.abs(travelled) < 40) return;
+      moveTo(get("slice") + Math.sign(travelled));
+      travelled = 0;
+    }, { passive: false });
+    canvas.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      root.focus({ preventScroll: true });
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const { movementX: dx, movementY: dy, buttons, shiftKey } = event, box = canvas.getBoundingClientRect();
+      if (buttons && (shiftKey || buttons > 1)) {
+        moveCentre(-dx / box.width / zoom.scale, -dy / box.height / zoom.scale);
+      } else if (buttons) {
+        const window = clamp(get("window") * Math.exp(dx * 0.006), 0.01, 4);
+        set({ window, level: clamp(get("level") + dy * 0.003 * window, -0.5, 1.5) });
+      }
+      cursor = pixelAt(canvas, event);
+      later();
+    });
+    canvas.addEventListener("pointerleave", () => { cursor = null; later(); });
+    canvas.addEventListener("dblclick", resetView);
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  }
+
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "INPUT"].includes(event.target.tagName)) return;
+    const k = get("slice"), up = () => moveTo(k + 1), down = () => moveTo(k - 1), nearer = () => zoomBy(1.25, cursor);
+    const action = {
+      ArrowUp: up, ArrowRight: up, ArrowDown: down, ArrowLeft: down, PageUp: () => moveTo(k + 5),
+      PageDown: () => moveTo(k - 5), Home: () => moveTo(0), End: () => moveTo(get("shape")[0] - 1),
+      "+": nearer, "=": nearer, "-": () => zoomBy(0.8, cursor), 0: resetView, i: () => set({ view: "images" }),
+      d: () => set({ view: "difference" }), c: () => set({ view: "checkerboard" }),
+      o: () => set({ outlined: !get("outlined") }),
+    }[event.key];
+    if (!action) return;
+    action();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  bar.slider.addEventListener("input", () => moveTo(Number(bar.slider.value)));
+  bar.view.addEventListener("change", () => set({ view: bar.view.value }));
+  bar.against.addEventListener("change", () => set({ against: bar.against.value }));
+  bar.outlined.addEventListener("change", () => set({ outlined: bar.outlined.checked }));
+  bar.reset.addEventListener("click", resetView);
+
+  function slicePixels(panel) {
+    const [, height, width] = get("shape"), first = get("slice") * height * width;
+    const pixels = buffers.get(panel.name)?.data.subarray(first, first + height * width);
+    return pixels?.length === height * width ? { panel, pixels } : null;
+  }
+
+  function outlinesHere() {
+    const [, height, width] = get("shape"), k = get("slice"), found = [];
+    for (const outline of get("outlined") ? get("outlines") : []) {
+      const key = `${outline.name} ${k}`, mask = slicePixels(outline)?.pixels;
+      if (!mask) continue;
+      if (!paths.has(key)) paths.set(key, outlinePath(mask, height, width));
+      found.push({ path: paths.get(key), colour: outline.colour });
+    }
+    return found;
+  }
+
+  function draw() {
+    pending = 0;
+    const shape = get("shape"), [n, height, width] = shape, k = clamp(get("slice"), 0, n - 1), view = get("view");
+    if (!n || !root.isConnected) return;
+    if (greyOf !== `${get("window")} ${get("level")}`) {
+      grey = greyTable(get("window"), get("level"));
+      greyOf = `${get("window")} ${get("level")}`;
+    }
+    const other = panels.find((p) => p.name === get("against")) ?? panels[0], outlines = outlinesHere();
+    const row = cursor && Math.floor(cursor.y), column = cursor && Math.floor(cursor.x);
+    const over = cursor && row >= 0 && column >= 0 && row < height && column < width;
+    for (const panel of panels) {
+      const own = slicePixels(panel), theirs = slicePixels(other), ready = own && (view === "images" || theirs);
+      const colours = ready && sliceColours(own, theirs, view, grey, get("window"), width);
+      drawSlice(panel, colours, shape, get("aspect"), zoom, outlines, over ? cursor : null);
+      panel.canvas.setAttribute("aria-label", `${panel.label}, slice ${k + 1} of ${n}, ${view}`);
+      panel.title.textContent = view === "difference" && panel !== other ? `${panel.label} − ${other.label}` : panel.label;
+      panel.value.textContent = over && own ? real(panel, own.pixels[row * width + column]).toPrecision(3) : "";
+      if (panel.tableOf !== `${k} ${panel.version}`) {
+        panel.table.replaceChildren(...(panel.measures.length ? measureTable(panel, k) : []));
+        panel.tableOf = `${k} ${panel.version}`;
+      }
+    }
+    showState(n, k, view, other, over && `row ${row}, column ${column}`);
+    root.dataset.drawn = ++drawn;
+    root.dataset.milliseconds = performance.now() - asked;
+  }
+
+  function showState(n, k, view, other, where) {
+    Object.assign(bar.slider, { max: n - 1, value: k });
+    bar.place.textContent = `${k + 1} of ${n}`;
+    bar.view.value = view;
+    bar.against.value = other?.name ?? "";
+    bar.against.parentElement.hidden = view === "images";
+    bar.outlined.checked = get("outlined");
+    bar.window.textContent = `window ${get("window").toFixed(2)} level ${get("level").toFixed(2)}`;
+    const signs = view === "difference" ? "red: brighter, blue: darker" : "";
+    status.textContent = [where, zoom.scale > 1 && `zoom ${zoom.scale.toFixed(1)}`, signs].filter(Boolean).join(" · ") || "\u00a0";
+  }
+
+  const events = [
+    ...["slice", "view", "against", "window", "level", "outlined"].map((name) => [`change:${name}`, later]),
+    ...["panels", "outlines", "shape", "caption"].map((name) => [`change:${name}`, build]),
+    ["msg:custom", receive],
+  ];
+  events.forEach(([name, action]) => model.on(name, action));
+  const resized = new ResizeObserver(arrange);
+  resized.observe(root);
+  build();
+  return () => {
+    events.forEach(([name, action]) => model.off(name, action));
+    resized.disconnect();
+    cancelAnimationFrame(pending);
+  };
+}
+
+export default { render };

@@ -1,0 +1,237 @@
+"""The product in a real browser: JupyterLab with explore.ipynb, and the viewer's own behaviour."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from browsers import TOKEN, jupyterlab, opened_page
+
+pytestmark = pytest.mark.browser
+
+NEEDED = ("Snakefile", "params", "data_manifest.csv", "notebooks", "weights", "published")
+FIRST_PANEL = ".pgmif-viewer >> nth=0 >> figure >> nth=0 >> canvas"
+
+
+@pytest.fixture(scope="module")
+def fresh_root(root, tmp_path_factory):
+    """The repository as a clone has it: no run was made."""
+    folder = tmp_path_factory.mktemp("clone") / "pgmif"
+    folder.mkdir()
+    for name in NEEDED:
+        source = root / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def screenshots(root):
+    folder = root / "results" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(fresh_root, tmp_path_factory):
+    with jupyterlab(fresh_root, tmp_path_factory.mktemp("jupyter")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def explored(lab, screenshots):
+    """explore.ipynb opened, all of its cells run."""
+    with opened_page() as page:
+        page.goto(f"{lab}/tree/notebooks/explore.ipynb?token={TOKEN}")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
+        page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=90_000)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
+        run_all_cells(page)
+        try:
+            page.wait_for_function(
+                "document.querySelectorAll('.pgmif-viewer').length == 2", timeout=120_000
+            )
+            settled(page)
+        except Exception:
+            page.screenshot(path=screenshots / "explore_failed.png")
+            raise
+        yield page
+
+
+def run_all_cells(page):
+    """Also where JupyterLab drops the first request: it does while the session is being opened."""
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(3000)
+        prompts = page.locator(".jp-InputArea-prompt").all_inner_texts()
+        if any(text.strip("[]: ") for text in prompts):
+            return
+    raise AssertionError("JupyterLab ran no cell")
+
+
+def settled(page):
+    """Wait until every panel shows an image and nothing more is drawn."""
+    page.wait_for_function("""async () => {
+        const viewers = [...document.querySelectorAll('.pgmif-viewer')];
+        const drawn = () => viewers.map((v) => v.dataset.drawn).join();
+        const lit = (c) => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data
+            .some((v, k) => k % 4 < 3 && v > 0);
+        const before = drawn();
+        await new Promise((done) => setTimeout(done, 300));
+        return before === drawn() && [...viewers[0].querySelectorAll('canvas')].every(lit);
+    }""", timeout=60_000)
+
+
+def picture(page, selector=FIRST_PANEL):
+    return page.locator(selector).evaluate("canvas => canvas.toDataURL()")
+
+
+def panels(page):
+    names = page.locator(".pgmif-viewer").first.locator("figure")
+    return names.evaluate_all("all => all.map(f => f.dataset.panel)")
+
+
+def no_errors(page):
+    assert page.errors == []
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert page.locator("p[role=alert]").count() == 0
+
+
+def test_explore_runs_without_a_run_and_shows_six_panels(explored, screenshots):
+    assert panels(explored) == ["t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi"]
+    caption = explored.locator(".pgmif-viewer .caption").first.inner_text()
+    assert "synthetic phantom cohort" in caption
+    explored.locator(".pgmif-viewer").first.scroll_into_view_if_needed()
+    explored.screenshot(path=screenshots / "explore.png")
+    no_errors(explored)
+
+
+def test_the_slice_slider_changes_every_picture(explored):
+    before = [picture(explored, f".pgmif-viewer >> nth=0 >> canvas >> nth={k}") for k in range(6)]
+    explored.locator(".pgmif-viewer").first.get_by_role("slider", name="slice").press("ArrowRight")
+    settled(explored)
+    after = [picture(explored, f".pgmif-viewer >> nth=0 >> canvas >> nth={k}") for k in range(6)]
+    assert all(a != b for a, b in zip(after, before, strict=True))
+    no_errors(explored)
+
+
+def test_toggling_a_method_adds_and_removes_its_panel(explored):
+    for box in (True, False):
+        explored.get_by_label("Wavelet", exact=True).set_checked(box)
+        explored.wait_for_function(
+            "wanted => !!document.querySelector('.pgmif-viewer [data-panel=wavelet]') === wanted",
+            arg=box,
+        )
+    explored.get_by_label("Wavelet", exact=True).set_checked(True)
+    settled(explored)
+    assert panels(explored).index("wavelet") == 6, "panels stand in the order of the tables"
+    no_errors(explored)
+    explored.get_by_label("Wavelet", exact=True).set_checked(False)
+    settled(explored)
+
+
+def place(page):
+    return int(page.locator(".pgmif-viewer .place").first.inner_text().split()[0])
+
+
+def test_wheel_and_keys_move_slices(explored):
+    canvas = explored.locator(FIRST_PANEL)
+    canvas.scroll_into_view_if_needed()
+    canvas.hover()
+    start = place(explored)
+    explored.mouse.wheel(0, 120)
+    settled(explored)
+    assert place(explored) == start + 1
+    explored.mouse.wheel(0, -120)
+    canvas.click()
+    for key, expected in (("ArrowUp", start + 1), ("PageDown", start - 4), ("Home", 1), ("End", 20),
+                          ("ArrowUp", 20)):
+        explored.keyboard.press(key)
+        settled(explored)
+        assert place(explored) == expected, key
+    explored.keyboard.press("Home")
+    for _ in range(start - 1):
+        explored.keyboard.press("ArrowUp")
+    settled(explored)
+    assert place(explored) == start
+    no_errors(explored)
+
+
+def test_drag_changes_the_window_and_double_click_resets_it(explored):
+    box = explored.locator(FIRST_PANEL).bounding_box()
+    explored.mouse.move(0, 0)
+    settled(explored)
+    before = picture(explored)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    explored.mouse.move(x, y)
+    explored.mouse.down()
+    explored.mouse.move(x - 60, y - 20, steps=6)
+    explored.mouse.up()
+    settled(explored)
+    text = explored.locator(".pgmif-viewer .window").first.inner_text()
+    window, level = (float(text.split()[k]) for k in (1, 3))
+    assert window < 0.8
+    assert level < 0.5
+    explored.mouse.dblclick(x, y)
+    explored.mouse.move(0, 0)
+    settled(explored)
+    assert picture(explored) == before
+    no_errors(explored)
+
+
+def test_cursor_and_zoom_are_linked_and_read_the_value(explored):
+    second = ".pgmif-viewer >> nth=0 >> canvas >> nth=1"
+    before = picture(explored, second)
+    explored.locator(FIRST_PANEL).hover()
+    settled(explored)
+    with_cursor = picture(explored, second)
+    assert with_cursor != before
+    values = explored.locator(".pgmif-viewer").first.locator("figcaption output").all_inner_texts()
+    assert len(values) == 6
+    assert all(0 <= float(v) <= 1 for v in values)
+    explored.keyboard.press("+")
+    settled(explored)
+    assert picture(explored, second) != with_cursor
+    explored.keyboard.press("0")
+    no_errors(explored)
+
+
+def test_difference_and_checkerboard(explored, screenshots):
+    viewer = explored.locator(".pgmif-viewer").first
+    explored.mouse.move(0, 0)
+    settled(explored)
+    plain = picture(explored)
+    seen = {plain}
+    for view in ("difference", "checkerboard"):
+        viewer.get_by_label("view", exact=True).select_option(view)
+        explored.mouse.move(0, 0)
+        settled(explored)
+        seen.add(picture(explored))
+        viewer.screenshot(path=screenshots / f"explore_{view}.png")
+    assert len(seen) == 3
+    viewer.get_by_label("view", exact=True).select_option("images")
+    settled(explored)
+    no_errors(explored)
+
+
+def test_fuse_now_follows_its_sliders(explored, screenshots):
+    explored.get_by_text("Fuse now: gradient domain").click()
+    explored.get_by_label("show", exact=True).check()
+    last = ".pgmif-viewer >> nth=0 >> [data-panel='fuse now'] canvas"
+    explored.wait_for_selector(last)
+    settled(explored)
+    before = picture(explored, last)
+    handle = explored.locator(".widget-slider", has_text="ε").locator(".noUi-handle")
+    handle.focus()
+    for _ in range(4):
+        explored.keyboard.press("ArrowRight")
+    explored.wait_for_function("([s, old]) => document.querySelectorAll('.pgmif-viewer')[0]"
+                               ".querySelector('[data-panel=\"fuse now\"] canvas').toDataURL() !== old",
+                               arg=[last, before])
+    explored.locator(".pgmif-viewer").first.screenshot(path=screenshots / "explore_fuse_now.png")
+    no_errors(explored)
+
+
+def test_nothing_is_left_in_the_repository(fresh_root):
+    made = {p.name for p in fresh_root.iterdir()} - set(NEEDED)
+    assert made <= {"results", ".ipynb_checkpoints"}
+    assert Path(fresh_root / "results" / "explore-phantoms").is_dir()

@@ -1,0 +1,245 @@
+"""The viewer's Python side: what it sends, what it measures, what it refuses; the explorer's menus."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+import yaml
+
+from pgmif_core.comparators import fused_gradient, gradient_domain, solve_screened_poisson
+from pgmif_core.demonstration import LABEL, RUN, aligned_slices, demonstration_store
+from pgmif_core.evaluation import cnr, sobel_against
+from pgmif_core.explorer import Explorer, explorable_runs, open_explorable
+from pgmif_core.images import write_image
+from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
+from pgmif_core.registration import displacement_error, head_points
+from pgmif_core.slices import write_patient
+from pgmif_core.viewer import FULL, Viewer, view
+
+SHAPE = (3, 11, 14)
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(4)
+    return {"T1w": rng.random(SHAPE), "T2w": rng.random(SHAPE), "fused": rng.random(SHAPE)}
+
+
+@pytest.fixture
+def masks():
+    gtv, reference = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    gtv[1, 3:7, 4:8] = reference[1, 3:7, 10:13] = True
+    gtv[2, 4:5, 4:6] = True  # a slice without reference
+    return {"gtv": gtv, "reference": reference}
+
+
+def sent(viewer, name):
+    """What a browser gets that asks for a panel's pixels."""
+    messages = []
+    viewer.send = lambda content, buffers: messages.append((content, buffers))
+    viewer._send_pixels(viewer, {"wanted": [name]}, [])
+    (content, (pixels,)), = messages
+    return content, pixels
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 0.7), (-300.0, 900.0), (5.0, 5.0)])
+def test_pixels_reach_the_browser_to_a_sixteenth_bit(low, high):
+    volume = np.random.default_rng(1).uniform(low, high, SHAPE)
+    viewer = view({"x": volume})
+    content, pixels = sent(viewer, "x")
+    panel = viewer.panels[0]
+    assert content == {"pixels": "x", "version": panel["version"], "outline": False}
+    unit = (panel["high"] - panel["low"]) / FULL
+    values = panel["low"] + np.frombuffer(pixels, "<u2").reshape(SHAPE) * unit
+    np.testing.assert_allclose(values, volume, atol=0.51 * unit + 1e-6 * abs(high))
+
+
+def test_measures_are_those_of_the_metrics(images, masks):
+    viewer = view(images, **masks)
+    gtv, reference = masks["gtv"], masks["reference"]
+    for panel in viewer.panels:
+        volume = images[panel["name"]].astype(np.float32)
+        assert panel["measures"] == ["CNR", "Q T1w", "Q T2w"]
+        sources = [images[m].astype(np.float32) for m in ("T1w", "T2w")]
+        expected = [contrast_to_noise_ratio(volume, gtv, reference),
+                    *(generalized_sobel(volume, s, gtv) for s in sources)]
+        np.testing.assert_allclose(panel["patient"], expected, rtol=1e-6)
+        one = [contrast_to_noise_ratio(volume[1], gtv[1], reference[1]),
+               *(generalized_sobel(volume[1], s[1], gtv[1]) for s in sources)]
+        np.testing.assert_allclose(panel["slices"][1], one, rtol=1e-6)
+        assert panel["slices"][0] == [None, None, None]
+        assert panel["slices"][2][0] is None, "no reference in that slice, so no CNR"
+        assert panel["slices"][2][1] is not None
+    assert viewer.slice == 1, "the slice with most tumour is shown first"
+
+
+def test_a_constant_reference_leaves_the_cnr_open(images, masks):
+    flat = np.where(masks["reference"], 0.5, images["fused"])
+    assert view({**images, "fused": flat}, **masks).panels[2]["patient"][0] is None
+
+
+def test_without_contours_nothing_is_measured(images):
+    viewer = view(images)
+    assert viewer.outlines == []
+    assert all(panel["measures"] == [] for panel in viewer.panels)
+
+
+def test_panels_are_added_replaced_and_removed(images, masks):
+    viewer = view(images, **masks)
+    before = {p["name"]: p["version"] for p in viewer.panels}
+    viewer.show("fused", images["fused"] / 2)
+    viewer.show("more", images["fused"] / 3, "one more")
+    assert viewer.shown == ["T1w", "T2w", "fused", "more"]
+    after = {p["name"]: p["version"] for p in viewer.panels}
+    assert after["T1w"] == before["T1w"], "the browser keeps the pixels of panels that stay"
+    assert after["fused"] != before["fused"]
+    assert viewer.panels[3]["label"] == "one more"
+    viewer.hide("T1w")
+    assert viewer.shown == ["T2w", "fused", "more"]
+    assert viewer.panels[2]["patient"][1] is not None, "Q against a source that is not shown"
+    with pytest.raises(ValueError, match="T1w: expected one of the panels"):
+        viewer.hide("T1w")
+
+
+def test_another_patient_keeps_the_slice_only_where_the_shape_stays(images, masks):
+    viewer = view(images, **masks)
+    viewer.slice = 2
+    viewer.load({"T2w": images["T2w"]}, **masks)
+    assert viewer.slice == 2
+    viewer.load({"T2w": images["T2w"][:1]}, gtv=masks["gtv"][:1])
+    assert viewer.slice == 0
+
+
+def test_files_and_images_are_placed_on_the_grid_of_t2w(tmp_path, phantom):
+    path = write_image(phantom.T1w, tmp_path / "t1.nii.gz")
+    viewer = view({"T1w": path, "T2w": phantom.T2w}, gtv=phantom.gtv)
+    width, height, slices = phantom.T2w.GetSize()
+    assert viewer.shape == [slices, height, width]
+    _, pixels = sent(viewer, "outline GTV")
+    expected = sitk.GetArrayFromImage(phantom.gtv) > 0
+    np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(expected.shape), expected)
+
+
+def test_tensors_and_single_slices():
+    assert view({"a": torch.rand(5, 7), "b": torch.rand(1, 5, 7)}).shape == [1, 5, 7]
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda i: {}, "at least one image"),
+    (lambda i: {**i, "fused": i["fused"][:, :5]}, r"fused: expected the shape of T2w, \(3, 11, 14\)"),
+    (lambda i: {**i, "fused": np.full(SHAPE, np.nan)}, "fused: expected finite values"),
+    (lambda i: {**i, "fused": np.zeros((2, 3, 4, 5))}, r"fused: expected an image \(slices, height"),
+    (lambda i: {**i, "fused": np.zeros((0, 3, 4))}, "fused: expected an image"),
+])
+def test_images_that_do_not_fit_are_refused_by_name(images, change, message):
+    with pytest.raises(ValueError, match=message):
+        view(change(images))
+
+
+def test_a_mask_of_another_shape_is_refused(images, masks):
+    with pytest.raises(ValueError, match="GTV: expected the shape of T2w"):
+        view(images, gtv=masks["gtv"][:2])
+    viewer = view(images)
+    with pytest.raises(ValueError, match="late: expected the shape"):
+        viewer.show("late", np.zeros((3, 4, 5)))
+
+
+def test_unknown_views_are_refused():
+    with pytest.raises(Exception, match="checkerboard"):
+        Viewer(view="sideways")
+
+
+def test_gradient_domain_with_weights_and_epsilon():
+    sources = torch.rand(2, 3, 17, 22, generator=torch.Generator().manual_seed(0))
+    plain = gradient_domain(sources)
+    mean = sources.mean(1, keepdim=True)
+    direct = solve_screened_poisson(fused_gradient(sources), mean, 0.05).clamp(0, 1)
+    torch.testing.assert_close(plain, direct)
+    torch.testing.assert_close(gradient_domain(sources, weights=(2, 2, 2)), plain)
+    torch.testing.assert_close(gradient_domain(sources, epsilon=1e6), plain, atol=1e-5, rtol=0)
+    one = gradient_domain(sources, weights=(0, 1, 0), screening=1e3)
+    torch.testing.assert_close(one, sources[:, 1:2], atol=0.01, rtol=0)
+    flat = gradient_domain(sources, epsilon=1e-6)
+    assert flat.std() < 0.2 * plain.std(), "edges far above ε flatten to it"
+    for bad in ({"weights": (1, 1)}, {"weights": (0, 0, 0)}, {"weights": (1, -1, 1)}, {"epsilon": 0},
+                {"gain": -1}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            gradient_domain(sources, **bad)
+
+
+def test_known_displacement_aligns_the_phantom(phantom):
+    patient = aligned_slices(phantom, "p")
+    assert patient.sources.shape[1:] == (2, 192, 192)
+    assert patient.gtv.any()
+    assert patient.reference.any()
+    back = sitk.DisplacementFieldTransform(sitk.InvertDisplacementField(phantom.displacement, 50))
+    assert np.median(displacement_error(back, phantom.displacement, head_points(phantom.T2w))) < 0.05
+
+
+@pytest.fixture
+def own_root(root, tmp_path, phantom):
+    """A clone with one run of one patient, without weights of its own."""
+    (tmp_path / "Snakefile").touch()
+    for name in ("params", "weights", "data_manifest.csv"):
+        (tmp_path / name).symlink_to(root / name)
+    store = tmp_path / "results" / "mine" / "01_preprocessing" / "slices"
+    write_patient(store, aligned_slices(phantom, "sub-x"), {"settings": {}, "row": {}})
+    return tmp_path
+
+
+def test_explorer_shows_a_run(own_root):
+    explorer = Explorer(root=own_root)
+    assert explorer.cohort.options == ("mine",)
+    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi"]
+    assert explorer.viewer.caption == "sub-x: mine"
+    assert explorer.boxes["pgmif"].description == "PGMIF, released"
+    by_name = {p["name"]: p["patient"] for p in explorer.viewer.panels}
+    patient = explorer.patient
+    t2w = np.array(patient.sources[:, 1])
+    np.testing.assert_allclose(by_name["t2w"][0], cnr(t2w, patient), rtol=1e-5)
+    np.testing.assert_allclose(by_name["t2w"][1], sobel_against(t2w, patient, 0), rtol=1e-5)
+
+
+def test_explorer_toggles_fuses_and_says_what_went_wrong(own_root):
+    explorer = Explorer(root=own_root)
+    explorer.boxes["wavelet"].value = True
+    explorer.boxes["pgmif"].value = False
+    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif_plus", "average", "moi", "wavelet"]
+    explorer.now.value = True
+    first = explorer.viewer.panels[-1]
+    explorer.epsilon.value = 0.01
+    assert explorer.viewer.panels[-1]["version"] != first["version"]
+    assert explorer.viewer.panels[-1]["label"].startswith("Fused now, ε = 0.01")
+    for slider in explorer.weights:
+        slider.value = 0
+    assert "weights: expected 2" in explorer.message.value
+    explorer.weights[0].value = 1
+    assert explorer.message.value == ""
+    explorer.now.value = False
+    assert "fuse now" not in explorer.viewer.shown
+
+
+def test_a_misspelt_run_is_refused_with_those_there_are(own_root):
+    with pytest.raises(ValueError, match=r"results/yours: expected a run .* there are: mine"):
+        Explorer("yours", root=own_root)
+
+
+def test_a_run_says_its_cohort_and_its_parameters(own_root):
+    folder = own_root / "results" / "mine"
+    (folder / "parameters.yaml").write_text(yaml.safe_dump({"epsilon": 0.05, "run": "mine"}))
+    (folder / "01_preprocessing" / "provenance.json").write_text('{"cohort": "cohort north"}')
+    shown = open_explorable(own_root, "mine")
+    assert shown.run.label == "cohort north"
+    assert shown.run.parameters.epsilon == 0.05
+
+
+@pytest.mark.slow
+def test_without_a_run_phantoms_are_made_once(own_root):
+    said = []
+    store = demonstration_store(own_root, 1, said.append)
+    assert RUN in explorable_runs(own_root)
+    assert open_explorable(own_root, RUN).run.label == LABEL
+    before = {p: p.stat().st_mtime_ns for p in store.iterdir()}
+    assert said[0] == "making 1 phantoms, once"
+    demonstration_store(own_root, 1, said.append)
+    assert {p: p.stat().st_mtime_ns for p in store.iterdir()} == before
