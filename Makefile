@@ -11,7 +11,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures evidence test slow browser notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce figures evidence report test slow browser notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ figures: $(READY)  ## all figures from the released weights, nothing trained: fi
 evidence: $(READY)  ## delineation, ablations, five seeds (after or without reproduce); PROFILE, MANIFEST as there
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --evidence --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
+
+report: $(READY)  ## results/<run>/report/index.html, a page that opens offline; RUN=name, else the newest
+	@$(BIN)/python -m pgmif_core.report $(RUN)
 
 test: $(READY)  ## the fast tests, under three minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)

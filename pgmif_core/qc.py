@@ -1,6 +1,5 @@
 """Quality control of the registration: one page per patient, one sortable table with flags."""
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pgmif_core.files import replacing
+from pgmif_core.pages import table_html, write_page
 from pgmif_core.registration import displacement_lengths
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
@@ -96,34 +96,12 @@ def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
     return "; ".join(flags)
 
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
-<title>Registration QC</title><style>
-body{{font:14px system-ui,sans-serif;margin:2em}} table{{border-collapse:collapse}}
-th,td{{border:1px solid #bbb;padding:4px 8px;text-align:left}} th{{cursor:pointer;background:#eee}}
-tr.flagged td{{background:#fdeee4}}</style></head><body>
-<h1>Registration QC: {label}</h1><p>{count} of {total} patients flagged. Click a heading to sort; a
-subject for its page.</p><table id="t"><thead><tr>{head}</tr></thead><tbody>
-{body}</tbody></table><script>
-document.querySelectorAll("th").forEach((h,i)=>h.onclick=()=>{{const b=document.querySelector("tbody"),
-u=h.dataset.up!=="1";h.dataset.up=u?"1":"0";[...b.rows].sort((x,y)=>{{const p=x.cells[i].innerText,
-q=y.cells[i].innerText,d=p!==""&&q!==""&&!isNaN(p)&&!isNaN(q)?p-q:p.localeCompare(q);return u?d:-d}})
-.forEach(r=>b.append(r))}});</script></body></html>
-"""
-
-
 def write_qc_table(table: pd.DataFrame, folder: Path, label: str) -> Path:
     """index.html with all columns, sortable, flagged patients shaded, linked to their pages."""
-    body = []
-    for row in table.astype(object).where(table.notna(), "").to_dict("records"):
-        cells = "".join(
-            f'<td><a href="{html.escape(str(v))}.png">{html.escape(str(v))}</a></td>'
-            if name == "subject" else f"<td>{html.escape(str(v))}</td>" for name, v in row.items()
-        )
-        body.append(f"<tr{' class=flagged' if row['flags'] else ''}>{cells}</tr>")
-    text = PAGE.format(
-        label=html.escape(label), count=int(table["flags"].ne("").sum()), total=len(table),
-        head="".join(f"<th>{html.escape(c)}</th>" for c in table), body="\n".join(body),
+    shown = table_html(
+        table, "Registration, one row per patient; click a heading to sort",
+        {"subject": "{}.png".format}, flagged=lambda row: bool(row["flags"]),
     )
-    with replacing(folder / "index.html") as temporary:
-        temporary.write_text(text)
-    return folder / "index.html"
+    body = Markup("<h1>Registration QC: {}</h1><p>{} of {} patients flagged. Click a subject for its "
+                  "page.</p>{}").format(label, int(table["flags"].ne("").sum()), len(table), shown)
+    return write_page(folder / "index.html", f"Registration QC: {label}", body)

@@ -10,7 +10,8 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "files", "memory", "fingerprints", "checkpoints", "distributed", "gradients", "losses", "networks",
+    "files", "pages", "memory", "fingerprints", "checkpoints", "distributed", "gradients", "losses",
+    "networks",
     "accumulation", "inference", "onnx_export", "metrics", "fusion_metrics", "regions",
     "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
     "dicom", "images", "contours", "validation", "cohort", "registration", "slices", "methods",
@@ -18,7 +19,8 @@ LAYERS = [
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
     "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
-    "layouts", "download", "single", "viewer", "demonstration", "explorer", "cli",
+    "layouts", "download", "single", "viewer", "demonstration", "explorer", "report",
+    "cli",
 ]
 
 

@@ -115,7 +115,7 @@ def test_a_page_per_patient_and_a_sortable_table(deformed, tmp_path):
     assert "cohort &lt;x&gt;" in text
     assert '<a href="sub-1.png">' in text
     assert "&lt;far&gt;" in text
-    assert text.count("class=flagged") == 1
+    assert text.count('class="flagged"') == 1
     assert "1 of 2 patients flagged" in text
     assert "onclick" in text
 

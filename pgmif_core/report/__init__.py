@@ -1,0 +1,175 @@
+"""The report of a run: results/<run>/report/index.html, one page that opens offline, with its files.
+
+python -m pgmif_core.report [RUN]      (`make report`, `make report RUN=…`)
+
+Images stand inside the page; PDFs, tables and executed notebooks lie beside it. Exit codes: 0 done,
+2 refused because there is no complete run of that name.
+"""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from markupsafe import Markup
+from PIL import Image
+
+from pgmif_core.pages import table_html, templates, write_page
+from pgmif_core.parameters import Parameters
+from pgmif_core.released import PHANTOMS
+from pgmif_core.report.notebooks import notebook_page
+from pgmif_core.report.summary import findings, key_numbers, method_table
+from pgmif_core.validation import FURTHER_MODALITIES
+
+FOLDER = Path(__file__).parent
+VERDICTS = {"holds": "good", "reached": "good", "not reproduced": "bad", "missed": "bad"}
+SECTIONS = {
+    "summary": "Summary", "claims": "Claims", "figures": "Figures", "tests": "Tests",
+    "patients": "Patients and QC", "parameters": "Parameters", "provenance": "Provenance",
+    "notebooks": "Notebooks",
+}
+TESTS = {  # tables of figures/<run>/ that the claims rest on
+    "table_paired": "Paired tests, method against PGMIF",
+    "table_frontier": "Margins over what trivial filters reach",
+    "table_plus_aims": "The aims of PGMIF+",
+    "table_fidelity": "Is each image sane? Medians",
+    "table_fusion_metrics": "Standard fusion metrics, medians",
+}
+
+
+class ReportError(ValueError):
+    """No complete run to report on; says which there are."""
+
+
+def complete_runs(root: Path) -> list[str]:
+    """Names of runs whose last notebook has finished, the newest first."""
+    done = sorted((root / "results").glob("*/06_claims/claims.csv"), key=lambda p: p.stat().st_mtime)
+    return [p.parents[1].name for p in reversed(done)]
+
+
+def write_report(root: Path, run: str = "") -> Path:
+    """Write the report of a run (the newest if empty); returns its index.html. Raises ReportError."""
+    runs = complete_runs(root)
+    if not runs or (run and run not in runs):
+        wanted = f"results/{run}" if run else "results/"
+        raise ReportError(f"{wanted}: expected a run that has finished, found none; make one with "
+                          f"`make reproduce`, or name one of: {', '.join(runs) or 'none is there'}")
+    run = run or runs[0]
+    base, figures = root / "results" / run, root / "figures" / run
+    folder = base / "report"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier report: figures may be gone since
+    (folder / "files").mkdir(parents=True)
+    notes = json.loads((base / "provenance.json").read_text())
+    label = notes["06_claims"]["cohort"]
+    pages = [notebook_page(p, folder / "notebooks", label)
+             for p in sorted((base / "notebooks").glob("*.ipynb"))]
+    body = templates(FOLDER).get_template("index.html.j2").render(
+        version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
+        profile=notes["06_claims"]["parameters"].get("profile", ""),
+        made=f"commit {notes['06_claims']['commit']}", sections=SECTIONS.items(),
+        findings=findings(figures), methods=table_html(method_table(figures), "Methods"),
+        claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
+        tests=_tests(figures), provenance=_provenance(notes), details=_details(notes),
+        parameters=_parameters(base),
+        notebooks=[(p.stem, f"notebooks/{p.name}") for p in pages], **_patients(base, folder, figures),
+    )
+    return write_page(folder / "index.html", f"pgmif: {label}", Markup(body))
+
+
+def _claims(figures: Path) -> Markup:
+    table = pd.read_csv(figures / "table_claims.csv").drop(columns="cohort")
+    return table_html(table, "What the paper says, what this cohort gives",
+                      classes={"verdict": lambda text: VERDICTS.get(text, "soft")})
+
+
+def _tests(figures: Path) -> list[Markup]:
+    return [
+        table_html(pd.read_csv(figures / f"{name}.csv"), title,
+                   classes={"verdict": lambda text: VERDICTS.get(text, "")})
+        for name, title in TESTS.items() if (figures / f"{name}.csv").exists()
+    ]
+
+
+def described_figures(figures: Path) -> Iterable[dict[str, str]]:
+    """Every PNG of a run with title, notebook and alternative text, in the order of figures.csv."""
+    known = pd.read_csv(FOLDER / "figures.csv").set_index("stem").to_dict("index")
+    stems = {p.stem for p in figures.glob("*.png")}
+    for stem in [s for s in known if s in stems] + sorted(stems - known.keys()):
+        words = stem.replace("_", " ")
+        yield {"stem": stem, "title": words, "notebook": "", "alt": words, **known.get(stem, {})}
+
+
+def _figures(figures: Path, folder: Path, pages: set[str]) -> list[dict[str, Any]]:
+    found = []
+    for figure in described_figures(figures):
+        files = [p for s in (".png", ".pdf", ".csv") if (p := figures / f"{figure['stem']}{s}").exists()]
+        for path in files:
+            shutil.copyfile(path, folder / "files" / path.name)
+        with Image.open(files[0]) as image:
+            width, height = image.size
+        data = base64.b64encode(files[0].read_bytes()).decode()
+        page = next((p for p in sorted(pages) if p.startswith(figure["notebook"] or "-")), "")
+        own = f"{figure['notebook']}_{figure['stem'].split('_', 2)[-1]}"
+        page = own if own in pages else page
+        found.append({
+            **figure, "data": f"data:image/png;base64,{data}", "width": width, "height": height,
+            "files": [(p.suffix[1:].upper(), f"files/{p.name}") for p in files],
+            "page": f"notebooks/{page}.html" if page else "",
+        })
+    return found
+
+
+def _parameters(base: Path) -> Markup:
+    """Every parameter with its value, whether it is the default, and what it means."""
+    path = base / "parameters.yaml"
+    values = yaml.safe_load(path.read_text()) if path.exists() else {}
+    defaults = Parameters().model_dump()
+    rows = [
+        {"parameter": name, "value": json.dumps(values[name], ensure_ascii=False),
+         "default": "" if values[name] == defaults[name] else json.dumps(defaults[name]),
+         "meaning": field.description}
+        for name, field in Parameters.model_fields.items() if name in values
+    ]
+    table = pd.DataFrame(rows, columns=["parameter", "value", "default", "meaning"])
+    return table_html(table, "Parameters; a default is shown where the run departs from it")
+
+
+def _provenance(notes: dict[str, Any]) -> Markup:
+    columns = ("commit", "seconds", "threads", "gpu", "python", "processor")
+    rows = [{"step": step, **{c: note.get(c) for c in columns}} for step, note in notes.items()]
+    return table_html(pd.DataFrame(rows), "Steps of the run, and what made them")
+
+
+def _details(notes: dict[str, Any]) -> str:
+    packages = "\n".join(f"{n} {v}" for n, v in notes["06_claims"]["packages"].items())
+    inputs = {name: digest for note in notes.values() for name, digest in note["inputs"].items()}
+    return packages + "\n\n" + "\n".join(f"{digest}  {name}" for name, digest in sorted(inputs.items()))
+
+
+def _patients(base: Path, folder: Path, figures: Path) -> dict[str, Any]:
+    """Cohort and QC tables, QC pages beside the report, and the numbers at its top."""
+    registered = pd.read_csv(base / "01_preprocessing" / "preprocessing.csv", dtype={"subject": str})
+    registered["flags"] = registered["flags"].fillna("")
+    pages = base / "01_preprocessing" / "qc"
+    (folder / "qc").mkdir()
+    for page in pages.glob("*.png"):
+        shutil.copyfile(page, folder / "qc" / page.name)
+    made = base / "00_cohort" / "phantoms.csv"
+    manifest = pd.read_csv(base / "00_cohort" / "manifest.csv", dtype=str)
+    modalities = [c for c in ("T1w", "T2w", *FURTHER_MODALITIES) if c in manifest]
+    # paths of real patients stay out of a page that is passed on
+    cohort = (pd.read_csv(made).drop(columns="code") if made.exists()
+              else manifest[["subject", "split", "source", "license"]])
+    return {
+        "modalities": modalities,
+        "patients": table_html(cohort, "Cohort"),
+        "qc": table_html(registered, "Registration",
+                         {"subject": lambda s: f"qc/{s}.png" if (pages / f"{s}.png").exists() else ""},
+                         flagged=lambda row: bool(row["flags"])),
+        "numbers": key_numbers(figures, registered, int(registered["flags"].ne("").sum())),
+    }

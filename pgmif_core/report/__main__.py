@@ -1,0 +1,24 @@
+"""`make report`: python -m pgmif_core.report [RUN]"""
+
+import argparse
+import sys
+
+from pgmif_core.parameters import find_root
+from pgmif_core.report import ReportError, write_report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="pgmif_core.report", description=__doc__)
+    parser.add_argument("run", nargs="?", default="", help="a folder of results/; else the newest")
+    root = find_root()
+    try:
+        page = write_report(root, parser.parse_args(arguments).run)
+    except ReportError as error:
+        print(f"pgmif: {error}", file=sys.stderr)
+        return 2
+    print(f"Report: {page.relative_to(root)} ({page.stat().st_size / 2**20:.1f} MiB; files beside it)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,190 @@
+"""The report of a run: what it says, carries and refuses, and what a browser makes of it."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from browsers import opened_page
+from reports import finished_run
+
+from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
+
+LABEL = "synthetic phantom cohort"
+
+
+@pytest.fixture(scope="module")
+def clone(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "pgmif"
+    finished_run(root, folder, "mine", LABEL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(clone):
+    return write_report(clone, "mine")
+
+
+class Links(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.images = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "a":
+            self.found.append(attrs["href"])
+        if tag == "img":
+            self.images.append(attrs)
+
+
+def test_everything_that_it_links_to_is_there(page):
+    links = Links(page.read_text())
+    ids = set(re.findall(r'id="([^"]+)"', page.read_text()))
+    assert len(links.found) > 60
+    for address in links.found:
+        if address.startswith("#"):
+            assert address[1:] in ids
+        else:
+            assert (page.parent / address).is_file(), address
+    assert all(image["src"].startswith("data:image/png;base64,") for image in links.images)
+    assert len(links.images) == len(list((page.parents[3] / "figures" / "mine").glob("*.png")))
+
+
+def test_nothing_is_fetched_from_anywhere(page):
+    for path in page.parent.rglob("*.html"):
+        text = path.read_text()
+        assert not re.search(r'(src|href)="https?:', text), path
+        assert "<link rel=\"stylesheet\"" not in text
+        assert "@import" not in text
+
+
+def test_it_says_what_the_tables_say(page, clone):
+    text = page.read_text()
+    claims = pd.read_csv(clone / "figures" / "mine" / "table_claims.csv")
+    verdicts = claims["verdict"].value_counts()
+    assert f"{verdicts['holds']} of {len(claims)}" in text
+    cnr = pd.read_csv(clone / "figures" / "mine" / "table_cnr.csv").set_index("method")["median"]
+    assert f"{cnr['pgmif']:.2f} <small>T2w untouched {cnr['t2w']:.2f}" in text
+    assert "neither confirms nor refutes" in text, "phantoms are named as such"
+    assert re.search(r"epsilon</td><td class=\"\">0.05</td><td class=\"\">0.03</td>", text)
+    assert re.search(r"seed</td><td class=\"\">0</td><td class=\"\"></td>", text)
+
+
+def test_paths_of_patients_stay_out_and_names_are_escaped(page):
+    text = page.read_text()
+    assert "secret/" not in text
+    assert "sub-&lt;11&gt;" in text
+    assert "sub-<11>" not in text
+
+
+def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
+    finished_run(root, tmp_path / "c", "north", "cohort north")
+    text = write_report(tmp_path / "c").read_text()
+    assert "These patients are <strong>phantoms" not in text
+    assert "Cohort north" in text
+
+
+def test_a_run_that_is_not_there_is_refused_with_those_that_are(clone, tmp_path):
+    assert complete_runs(clone) == ["mine"]
+    with pytest.raises(ReportError, match=r"results/yours: expected a run .* one of: mine"):
+        write_report(clone, "yours")
+    with pytest.raises(ReportError, match="make reproduce"):
+        write_report(tmp_path)
+
+
+def test_the_command(clone):
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "pgmif_core.report", *arguments], cwd=clone,
+                              capture_output=True, text=True, check=False)
+
+    good, bad = call("mine"), call("yours")
+    assert good.returncode == 0
+    assert "Report: results/mine/report/index.html" in good.stdout
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("pgmif: results/yours")
+
+
+def test_every_figure_of_the_repository_is_described(root):
+    for folder in ("phantom", "real_mri", "phantom-released"):
+        for figure in described_figures(root / "figures" / folder):
+            assert figure["notebook"], figure["stem"]
+            assert len(figure["alt"]) > 30
+    table = pd.read_csv(FOLDER / "figures.csv")
+    assert table["stem"].is_unique
+    assert not table["alt"].duplicated().any()
+
+
+@pytest.fixture(scope="module")
+def screenshots(root):
+    folder = root / "results" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def violations(browser):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(browser).response["violations"]
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_is_accessible_and_loads_every_image(page, screenshots, scheme):
+    with opened_page(color_scheme=scheme) as browser:
+        browser.goto(page.as_uri())
+        broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
+        assert browser.evaluate(broken) == 0
+        assert browser.evaluate("document.images.length") > 20
+        assert violations(browser) == []
+        browser.screenshot(path=screenshots / f"report_{scheme}.png")
+        assert browser.errors == []
+
+
+@pytest.mark.browser
+def test_its_tables_sort_numbers_as_numbers_both_ways(page):
+    with opened_page() as browser:
+        browser.goto(page.as_uri())
+        table = browser.get_by_role("region", name="Registration")
+
+        def column(k):
+            return table.locator(f"tbody tr td:nth-child({k})").all_inner_texts()
+
+        table.get_by_role("button", name="rigid_mm").click()
+        assert column(3) == ["0.5", "9.5", "12.25"]
+        assert table.locator("th[aria-sort=ascending]").inner_text() == "rigid_mm"
+        table.get_by_role("button", name="rigid_mm").click()
+        assert column(3) == ["12.25", "9.5", "0.5"]
+        table.get_by_role("button", name="subject").click()
+        assert column(1) == ["sub-<11>", "sub-9", "sub-10"]
+        table.get_by_role("button", name="flags").click()
+        assert column(4)[0] == "T1w far (12.2 mm)", "empty cells come last"
+        assert browser.errors == []
+
+
+@pytest.mark.browser
+def test_it_fits_a_phone_and_prints(page, screenshots):
+    with opened_page(390, 844) as browser:
+        browser.goto(page.as_uri())
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        browser.screenshot(path=screenshots / "report_phone.png")
+        printed = screenshots / "report_printed.pdf"
+        browser.pdf(path=printed, format="A4")
+        assert printed.stat().st_size > 100_000
+
+
+@pytest.mark.browser
+def test_notebook_pages_open(page):
+    with opened_page() as browser:
+        browser.goto(page.as_uri())
+        browser.get_by_role("link", name="04_cnr_boxplots", exact=True).click()
+        assert browser.get_by_role("heading", name="04 Boxplots").is_visible()
+        assert browser.locator("img").get_attribute("alt") == "figure made by the cell above"
+        browser.get_by_role("link", name=f"Report: {LABEL}").click()
+        assert Path(browser.url.removeprefix("file://")) == page
+        assert browser.errors == []
