@@ -117,7 +117,7 @@ def test_a_page_per_patient_and_a_sortable_table(deformed, tmp_path):
     assert "&lt;far&gt;" in text
     assert text.count('class="flagged"') == 1
     assert "1 of 2 patients flagged" in text
-    assert "onclick" in text
+    assert text.count("<button") == len(table.columns)
 
 
 def known_motion(image, rng):
