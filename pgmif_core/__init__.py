@@ -13,8 +13,8 @@ architecture, claims, steps (files of a run), released (weights/), plus_developm
 (step 02), outside (images of other programs), fused (fused volumes), fusion (steps 03-05), standing
 (steps 07, 08), unet_delineation (step 08), ablations (step 09), notebooks (one of them executed),
 pipeline (the command behind `make reproduce`), layouts, download, single (one patient), viewer (images
-in a notebook), demonstration (phantoms in seconds), explorer (explore.ipynb), report, cli (the command
-`pgmif`).
+in a notebook), demonstration (phantoms in seconds), explorer (explore.ipynb), lessons
+(notebooks/teaching), report, cli (the command `pgmif`).
 tests/test_house.py holds this order.
 """
 

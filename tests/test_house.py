@@ -19,7 +19,8 @@ LAYERS = [
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
     "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
-    "layouts", "download", "single", "viewer", "demonstration", "explorer", "report",
+    "layouts", "download", "single", "viewer", "demonstration", "explorer", "lessons",
+    "report",
     "cli",
 ]
 

@@ -1,0 +1,102 @@
+"""Lessons: exercises that are checked at once. `check("1.1", answer)` says what is missing, never fails.
+
+Each module of this package holds the exercises and pictures of one notebook in notebooks/teaching/.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+LESSONS = {"1": "tissue", "2": "edges", "3": "rules", "4": "adversarial", "5": "measuring"}
+
+
+class NotYet(Exception):
+    """An answer that is not right yet; its text says in what."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is asked, a hint, what a right answer shows, and `judge`, which raises NotYet."""
+
+    asks: str
+    hint: str
+    shows: str
+    judge: Callable[[Any], None]
+
+
+def exercise(number: str) -> Exercise:
+    """The exercise of this number. Raises ValueError naming those there are."""
+    name = LESSONS.get(number.split(".")[0])
+    exercises = import_module(f"pgmif_core.lessons.{name}").EXERCISES if name else {}
+    if number not in exercises:
+        raise ValueError(f"exercise {number!r}: expected one of {', '.join(exercises) or LESSONS}")
+    return exercises[number]
+
+
+def check(number: str, answer: Any) -> None:
+    """Say whether an answer is right, and what is missing where not. Never raises for an answer."""
+    asked = exercise(number)
+    if answer is ...:
+        print(f"Exercise {number}: … not answered yet. Wanted: {asked.asks}\n  Hint: {asked.hint}")
+        return
+    try:
+        with np.errstate(all="ignore"):
+            asked.judge(answer)
+    except NotYet as problem:
+        print(f"Exercise {number}: ✘ not yet. {problem}\n  Hint: {asked.hint}")
+    except Exception as error:  # a student's function may do anything
+        print(f"Exercise {number}: ✘ your answer stopped with {type(error).__name__}: {error}\n"
+              f"  Hint: {asked.hint}")
+    else:
+        print(f"Exercise {number}: ✔ right. {asked.shows}")
+
+
+def as_array(value: Any, what: str = "the answer", finite: bool = True) -> NDArray[np.float64]:
+    """Numbers as an array; NotYet where they are none, or with `finite` not finite."""
+    if value is ... or value is None:
+        raise NotYet(f"Expected numbers as {what}, found {value}: is a `...` or a `return` left?")
+    if isinstance(value, torch.Tensor):
+        value = value.detach().numpy()
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise NotYet(f"Expected numbers as {what}, found {type(value).__name__}.") from None
+    if finite and not np.isfinite(array).all():
+        raise NotYet(f"Expected finite numbers as {what}, found NaN or infinite ones.")
+    return array
+
+
+def as_number(value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    """One number between two bounds; NotYet otherwise."""
+    array = as_array(value)
+    if array.size != 1:
+        raise NotYet(f"Expected one number, found {array.size}.")
+    if not low <= (number := float(array.reshape(()))) <= high:
+        side = "too small" if number < low else "too large"
+        raise NotYet(f"{number:.4g} is {side}.")
+    return number
+
+
+def same(found: Any, expected: ArrayLike, where: str = "", tolerance: float = 1e-5) -> None:
+    """NotYet where arrays differ: says the shape, or the first place and both values there."""
+    found, expected = as_array(found), as_array(expected)
+    if found.shape != expected.shape:
+        raise NotYet(f"Expected shape {expected.shape}{where}, found {found.shape}.")
+    wrong = ~np.isclose(found, expected, rtol=tolerance, atol=tolerance)
+    if wrong.any():
+        place = tuple(int(k) for k in np.argwhere(wrong)[0])
+        at = f" at {place}" if place else ""
+        raise NotYet(f"Expected {expected[place]:.4g}{at}{where}, found {found[place]:.4g} "
+                     f"({wrong.mean():.0%} of the values differ).")
+
+
+def as_function(answer: Any) -> Callable:
+    """A function; NotYet otherwise."""
+    if not callable(answer):
+        raise NotYet(f"Expected a function, found {type(answer).__name__}.")
+    return answer

@@ -1,0 +1,170 @@
+"""The lessons: unsolved they run and say what is missing; every solution in them is right."""
+
+import ast
+import json
+import re
+
+import numpy as np
+import papermill
+import pytest
+
+from pgmif_core.lessons import LESSONS, check, exercise
+from pgmif_core.notebooks import cells_not_executed
+
+NAMES = ["1_tissue_to_contrast", "2_gradients", "3_fusing_by_rule", "4_adversarial_terms",
+         "5_measuring_honestly"]
+NUMBER = re.compile(r'check\("(\d\.\d)", (\w+)\)')
+
+
+def lesson(root, name):
+    return json.loads((root / "notebooks" / "teaching" / f"{name}.ipynb").read_text())
+
+
+def tagged(notebook, tag):
+    cells = [c for c in notebook["cells"] if tag in c["metadata"].get("tags", [])]
+    return ["".join(c["source"]) for c in cells]
+
+
+def solution_code(markdown):
+    return re.search(r"```python\n(.*?)\n```", markdown, re.S).group(1)
+
+
+def solved(notebook):
+    """The notebook with every exercise replaced by its solution."""
+    answers = iter(tagged(notebook, "solution"))
+    for cell in notebook["cells"]:
+        if "exercise" in cell["metadata"].get("tags", []):
+            cell["source"] = solution_code(next(answers))
+    return notebook
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_exercise_has_a_check_a_hint_and_a_folded_solution(root, name):
+    notebook = lesson(root, name)
+    kinds = [(c["metadata"].get("tags") or [""])[0] for c in notebook["cells"]]
+    places = [k for k, kind in enumerate(kinds) if kind == "exercise"]
+    assert 4 <= len(places) <= 8
+    for k in places:
+        assert kinds[k + 1 : k + 3] == ["check", "solution"]
+        assert notebook["cells"][k - 1]["source"][0].startswith("### Exercise")
+    numbers = [NUMBER.search(text).group(1) for text in tagged(notebook, "check")]
+    module = LESSONS[name[0]]
+    exercises = __import__(f"pgmif_core.lessons.{module}", fromlist=["EXERCISES"]).EXERCISES
+    assert numbers == list(exercises)
+    for text in tagged(notebook, "solution"):
+        assert text.startswith("<details><summary>Solution")
+        ast.parse(solution_code(text))
+    assert "**Aims.**" in "".join(notebook["cells"][0]["source"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebooks_are_stripped(root, name):
+    code = [c for c in lesson(root, name)["cells"] if c["cell_type"] == "code"]
+    assert not any(c["outputs"] or c["execution_count"] for c in code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solutions_are_right_and_stubs_are_not(root, name, capsys):
+    notebook = lesson(root, name)
+    imports = next("".join(c["source"]) for c in notebook["cells"] if c["id"] == "imports")
+    for kind in ("exercise", "solution"):
+        namespace = {}
+        exec(imports, namespace)
+        for text, checked in zip(tagged(notebook, kind), tagged(notebook, "check"), strict=True):
+            exec(text if kind == "exercise" else solution_code(text), namespace)
+            number, answer = NUMBER.search(checked).groups()
+            capsys.readouterr()
+            check(number, namespace[answer])
+            said = capsys.readouterr().out
+            if kind == "solution":
+                assert said.startswith(f"Exercise {number}: ✔ right."), said
+            else:
+                assert "✔" not in said
+                assert "Hint: " in said
+
+
+WRONG = [
+    ("1.1", lambda pd, t1, t2, tr, te: pd * np.exp(-tr / t1) * np.exp(-te / t2), "Expected"),
+    ("1.2", {"T1w": "fat", "T2w": "csf"}, "T2w: csf has"),
+    ("1.2", {"T1w": "fat", "T2w": "gold"}, "expected one of fat"),
+    ("1.2", "fat", 'Expected {"T1w"'),
+    ("1.3", 74, "too large"),
+    ("1.4", 5, "too small"),
+    ("1.5", "σ", "Expected numbers"),
+    ("2.1", lambda x: np.stack(np.gradient(x)), "found"),
+    ("2.1", lambda x: np.diff(x, axis=0), "Expected shape"),
+    ("2.2", lambda g, e: g / np.sqrt((g**2).sum(0)), "finite"),
+    ("2.3", lambda f, s: -((f * s).sum(0)).mean(), "Expected"),
+    ("2.4", lambda x: x + 0.1, "still points its own way"),
+    ("2.4", lambda x: x**2, "Eq. 2 gives"),
+    ("2.5", 0.001, "a larger ε"),
+    ("2.5", 5.0, "a smaller ε"),
+    ("3.1", lambda s: (s**2).sum(0) / s.sum(0), "0/0 gives NaN"),
+    ("3.2", (np.full((2, 2), 0.5), np.full((2, 2), 0.5)), "must show something"),
+    ("3.2", (np.eye(3), np.eye(3)), "standard deviation of"),
+    ("3.2", (3 * np.eye(3), 3 - 3 * np.eye(3)), "lie in"),
+    ("3.3", 0.02, "too large"),
+    ("3.4", lambda d: np.abs(d).max(0), "largest magnitude"),
+    ("3.4", lambda d: d.max(0), "largest value"),
+    ("3.5", lambda s: s.mean(0), "Expected"),
+    ("4.1", lambda t: -np.log(1 / (1 + np.exp(-t))).mean(), "infinity"),
+    ("4.1", lambda t: np.log1p(np.exp(t)).mean(), "Expected"),
+    ("4.2", (0.69, 0.69), "Expected 1.386"),
+    ("4.2", 0.69, "Expected (generator"),
+    ("4.3", lambda a, b: abs(a.mean() - b.mean()), "Expected"),
+    ("4.4", 1, "pull the other way"),
+    ("5.1", lambda i, t, r: (i[r].mean() - i[t].mean()) / i[r].std(), "sign matters"),
+    ("5.1", lambda i, t, r: abs(i[t].mean() - i[r].mean()) / i[r].std(), "sign matters"),
+    ("5.1", lambda i, t, r: (i[t].mean() - i[r].mean()) / i.std(), "Expected"),
+    ("5.2", lambda f, s: np.tanh(f / s / 2).mean(), "0/0 gives NaN"),
+    ("5.3", np.zeros((4, 4)), "Expected shape"),
+    ("5.3", 2.0 * np.ones((192, 192)), "lie in"),
+    ("5.5", 0.6, "twenty different people"),
+    ("5.6", 0.05, "Expected 0.00195"),
+    ("5.7", lambda p: p * len(p), "Expected"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer", "message"), WRONG)
+def test_wrong_answers_are_told_what_is_wrong(number, answer, message, capsys):
+    check(number, answer)
+    said = capsys.readouterr().out
+    assert said.startswith(f"Exercise {number}: ✘")
+    assert message in said
+
+
+def test_whatever_an_answer_does_the_check_goes_on(capsys):
+    def broken(*_):
+        raise KeyError("mine")
+
+    for answer in (..., None, broken, object(), [], float("nan"), "x" * 10):
+        for number in ("1.1", "1.3", "2.4", "3.2", "4.1", "5.3"):
+            check(number, answer)
+            assert "✔" not in capsys.readouterr().out
+
+
+def test_an_unknown_exercise_names_those_there_are():
+    with pytest.raises(ValueError, match=r"'2\.9': expected one of 2\.1, 2\.2"):
+        exercise("2.9")
+    with pytest.raises(ValueError, match="'9'"):
+        exercise("9")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_runs_under_papermill(root, tmp_path, name, answered):
+    notebook = lesson(root, name)
+    path = tmp_path / f"{name}.ipynb"
+    path.write_text(json.dumps(solved(notebook) if answered else notebook))
+    done = papermill.execute_notebook(
+        str(path), str(tmp_path / "out.ipynb"), kernel_name="python3", progress_bar=False,
+        cwd=str(tmp_path),  # lessons need nothing of the repository but the package
+    )
+    assert cells_not_executed(done) == []
+    checks = [c for c in done.cells if "check" in c.metadata.get("tags", [])]
+    for cell in checks:
+        said = "".join(o.get("text", "") for o in cell.outputs)
+        assert ("✔ right" in said) == answered, said
+    pictures = [o for c in done.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 2
