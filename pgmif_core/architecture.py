@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
-from pgmif_core.figures import PAGE_INCHES, in_style
+from pgmif_core.figures import PAGE_INCHES, PageFigure, in_style
 from pgmif_core.networks import Generator, PatchDiscriminator
 
 
@@ -87,7 +86,7 @@ def architecture_figure(
     decoder = table[table["name"].str.startswith("decoder.")]
     judge = table[table["network"] == "discriminator"]
     count = len(modalities)
-    figure = plt.figure(figsize=(PAGE_INCHES, 0.62 * count + 0.75))
+    figure = PageFigure(figsize=(PAGE_INCHES, 0.62 * count + 0.75))
     ax = figure.add_axes((0, 0, 1, 0.9))
     ax.set_xlim(-0.9, 18.1)
     ax.set_ylim(-1.5, 1.6 * count - 0.9)

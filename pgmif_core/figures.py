@@ -1,12 +1,14 @@
 """Every plot of the package in one style; each names its cohort and is saved with its numbers."""
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
@@ -25,25 +27,49 @@ KIND_COLOURS = {
 }
 KIND_WORDS = ("sources grey, learned blue, PGMIF+ purple, rules of the paper orange, classical green, "
               "controls pink, outside light blue")
+STYLE_VARIABLE = "PGMIF_STYLE"  # names a style file of your own, applied over ours
 MARKERS = "osD^v<>P*Xph8d"
 PAGE_INCHES = 7.2
-STYLE = {
-    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False,
-    "axes.spines.right": False, "image.cmap": "gray", "image.interpolation": "nearest",
-    "pdf.fonttype": 42, "svg.hashsalt": "pgmif", "lines.linewidth": 1.2,
-}
+SHOWN_DPI = 110  # in notebooks
+
+
+def style_values(own: str | None = None) -> dict[str, Any]:
+    """matplotlib's settings from figures.mplstyle, then those of the style file `own`.
+
+    Raises ValueError where that file is not there, or holds a name that matplotlib does not know.
+    """
+    values = dict(mpl.rc_params_from_file(Path(__file__).with_name("figures.mplstyle"), False, False))
+    if not own:
+        return values
+    path = Path(own)
+    if not path.is_file():
+        raise ValueError(f"{STYLE_VARIABLE}={own}: expected a matplotlib style file, found none")
+    known = {line.split(":")[0].strip() for line in path.read_text().splitlines() if ":" in line
+             and not line.lstrip().startswith("#")}
+    unknown = sorted(known - set(mpl.rcParams))
+    if unknown:
+        raise ValueError(f"{STYLE_VARIABLE}={own}: matplotlib does not know {', '.join(unknown)}")
+    return values | dict(mpl.rc_params_from_file(path, False, False))
 
 
 # decorates every function that draws: text, lines and images take their style when they are made
-in_style = mpl.rc_context(STYLE)
+in_style = mpl.rc_context(style_values(os.environ.get(STYLE_VARIABLE)))
+
+
+class PageFigure(Figure):
+    """A figure that notebooks show once whatever matplotlib's backend: pyplot does not know of it."""
+
+    @in_style
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, dpi=SHOWN_DPI)
+        return buffer.getvalue()
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid):
     """Figure and 2-D array of axes; sizes in inches."""
-    return plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **grid
-    )
+    figure = PageFigure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
 
 
 def name_cohort(figure: Figure, label: str, note: str = "") -> None:

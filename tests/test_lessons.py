@@ -75,7 +75,7 @@ def test_solutions_are_right_and_stubs_are_not(root, name, capsys):
             number, answer = NUMBER.search(checked).groups()
             capsys.readouterr()
             check(number, namespace[answer])
-            said = capsys.readouterr().out
+            said = " ".join(capsys.readouterr().out.split())
             if kind == "solution":
                 assert said.startswith(f"Exercise {number}: ✔ right."), said
             else:
@@ -128,7 +128,7 @@ WRONG = [
 @pytest.mark.parametrize(("number", "answer", "message"), WRONG)
 def test_wrong_answers_are_told_what_is_wrong(number, answer, message, capsys):
     check(number, answer)
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(f"Exercise {number}: ✘")
     assert message in said
 

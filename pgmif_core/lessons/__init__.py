@@ -3,6 +3,7 @@
 Each module of this package holds the exercises and pictures of one notebook in notebooks/teaching/.
 """
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+WIDTH = 96  # of what `check` prints
 LESSONS = {"1": "tissue", "2": "edges", "3": "rules", "4": "adversarial", "5": "measuring"}
 
 
@@ -42,18 +44,23 @@ def check(number: str, answer: Any) -> None:
     """Say whether an answer is right, and what is missing where not. Never raises for an answer."""
     asked = exercise(number)
     if answer is ...:
-        print(f"Exercise {number}: … not answered yet. Wanted: {asked.asks}\n  Hint: {asked.hint}")
+        _say(f"Exercise {number}: … not answered yet. Wanted: {asked.asks}", asked.hint)
         return
     try:
         with np.errstate(all="ignore"):
             asked.judge(answer)
     except NotYet as problem:
-        print(f"Exercise {number}: ✘ not yet. {problem}\n  Hint: {asked.hint}")
+        _say(f"Exercise {number}: ✘ not yet. {problem}", asked.hint)
     except Exception as error:  # a student's function may do anything
-        print(f"Exercise {number}: ✘ your answer stopped with {type(error).__name__}: {error}\n"
-              f"  Hint: {asked.hint}")
+        _say(f"Exercise {number}: ✘ your answer stopped with {type(error).__name__}: {error}", asked.hint)
     else:
-        print(f"Exercise {number}: ✔ right. {asked.shows}")
+        _say(f"Exercise {number}: ✔ right. {asked.shows}")
+
+
+def _say(text: str, hint: str = "") -> None:
+    print(textwrap.fill(text, WIDTH))
+    if hint:
+        print(textwrap.fill(f"Hint: {hint}", WIDTH, initial_indent="  ", subsequent_indent="  "))
 
 
 def as_array(value: Any, what: str = "the answer", finite: bool = True) -> NDArray[np.float64]:

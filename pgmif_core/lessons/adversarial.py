@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from tqdm.auto import tqdm
 
+from pgmif_core.figures import PAGE_INCHES, in_style, new_figure
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.losses import discriminator_loss, generator_adversarial_loss, relative_alignment
@@ -84,6 +86,21 @@ def facts(results: dict[str, Trained], patient: PatientSlices, epsilon: float = 
             "correlation": float(np.corrcoef(fused[tissue], mean[tissue])[0, 1]),
         }
     return pd.DataFrame(rows).T
+
+
+@in_style
+def losses_figure(history: pd.DataFrame) -> Figure:
+    """Adversarial and discriminator losses over the steps, smoothed, with the values of a draw."""
+    figure, axes = new_figure(PAGE_INCHES * 0.7, 2.2)
+    ax = axes[0, 0]
+    smooth = history.rolling(10, min_periods=1).mean()
+    for name, colour, draw in (("adversarial", "#D55E00", 2 * np.log(2)),
+                               ("discriminator", "#009E73", 4 * np.log(2))):
+        ax.plot(smooth[name], color=colour, label=name)
+        ax.axhline(draw, color=colour, linewidth=0.7, linestyle=":")
+    ax.set_xlabel("step; dotted: a draw")
+    ax.legend(frameon=False)
+    return figure
 
 
 def _generator_loss(answer: Any) -> None:

@@ -67,7 +67,7 @@ def _odd_images() -> list[NDArray]:
 
 def _gradient(answer: Any) -> None:
     for image in _odd_images():
-        found = as_array(as_function(answer)(image.copy()), "what gradient(image) returns")
+        found = as_array(as_function(answer)(image.copy()), "the result of gradient(image)")
         expected = image_gradient(torch.from_numpy(image)).numpy()
         same(found, expected, f" for an image of {image.shape}")
 
