@@ -52,7 +52,8 @@ def check(number: str, answer: Any) -> None:
     except NotYet as problem:
         _say(f"Exercise {number}: ✘ not yet. {problem}", asked.hint)
     except Exception as error:  # a student's function may do anything
-        _say(f"Exercise {number}: ✘ your answer stopped with {type(error).__name__}: {error}", asked.hint)
+        stopped = f"your answer stopped with {type(error).__name__}: {error}"
+        _say(f"Exercise {number}: ✘ {stopped}", asked.hint)
     else:
         _say(f"Exercise {number}: ✔ right. {asked.shows}")
 
