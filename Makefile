@@ -4,14 +4,13 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PROFILE  ?= quick
 MANIFEST ?=
 ARGS     ?=
-export MPLBACKEND ?= Agg
 export PYTHONUNBUFFERED = 1
 
 BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures evidence report test slow browser notebooks lab lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
+.PHONY: help setup reproduce figures evidence report test slow browser notebooks lab docs lessons viewer lint lock bench gpu crops channels registration metrics scaling calibrate balance readme clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +53,10 @@ notebooks: $(READY)  ## strip the outputs of all notebooks
 lab: $(READY)  ## JupyterLab with explore.ipynb open; ARGS="--no-browser --port=8888"
 	$(BIN)/python -m jupyterlab notebooks/explore.ipynb $(ARGS)
 
+docs: $(READY)  ## this documentation as a site: docs/_build/html; warnings are errors
+	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "Documentation: docs/_build/html/index.html"
+
 lint: $(READY)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb notebooks/teaching/*.ipynb
 
@@ -77,6 +80,12 @@ registration: $(READY)  ## registration of phantoms beside elastix (installs itk
 
 metrics: $(READY)  ## the standard fusion metrics beside literal versions, images per second
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fusion_metrics.py $(ARGS)
+
+lessons: $(READY)  ## seconds and memory of every lesson: benchmarks/lessons.csv
+	$(BIN)/python benchmarks/lessons.py
+
+viewer: $(READY)  ## milliseconds per slice of the viewer, in Chromium: benchmarks/viewer.csv
+	$(BIN)/python benchmarks/viewer.py
 
 scaling: $(READY)  ## patients per minute by processes, peak memory by patients
 	$(BIN)/python benchmarks/scaling.py $(ARGS)

@@ -21,7 +21,7 @@ LAYERS = [
     "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
     "layouts", "download", "single", "viewer", "demonstration", "explorer", "lessons",
     "report",
-    "cli",
+    "cli", "__main__",
 ]
 
 

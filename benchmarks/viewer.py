@@ -1,0 +1,110 @@
+"""Redraws of the viewer in a browser, per slice change: python benchmarks/viewer.py
+
+Needs Chromium (apt install chromium). Opens a page with the viewer and six panels of noise, without
+Jupyter: what is measured is the drawing, from a key to the painted frame. Writes benchmarks/viewer.csv.
+"""
+
+import base64
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pgmif_core.files import replacing
+from pgmif_core.parameters import find_root
+from pgmif_core.viewer import FOLDER, Viewer, view
+
+PANELS, TARGET_MS = 6, 100
+SIZES = {"as in a run": (20, 192, 192), "fine matrix": (8, 512, 512)}
+PAGE = """<!doctype html><html><head><style>{css}</style></head><body><script type="module">
+{esm}
+const state = {state}, buffers = {buffers}, heard = {{}};
+const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+const model = {{
+  get: (name) => state[name],
+  set: (name, value) => {{ state[name] = value; (heard[`change:${{name}}`] ?? []).forEach((f) => f()); }},
+  save_changes: () => {{}}, on: (name, f) => (heard[name] ??= []).push(f), off: () => {{}},
+  send: ({{ wanted }}) => wanted.forEach((name) =>
+    heard["msg:custom"].forEach((f) => f(buffers[name][0], [bytes(buffers[name][1])]))),
+}};
+render({{ model, el: document.body }});
+</script></body></html>"""
+# from the key to the end of the second frame: the first one draws, the second shows what it drew
+CHANGES = """async (view) => {
+  const root = document.querySelector(".pgmif-viewer"), times = [];
+  const frame = () => new Promise(requestAnimationFrame);
+  const press = (key) => root.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  press(view); press("Home"); await frame(); await frame();
+  for (let k = 0; k < 21; k++) {
+    await frame();
+    const start = performance.now(), drawn = root.dataset.drawn;
+    press(k % 2 ? "ArrowDown" : "ArrowUp");
+    while (root.dataset.drawn === drawn) await frame();
+    root.querySelector("canvas").getContext("2d").getImageData(0, 0, 1, 1);
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
+
+def page_text(viewer: Viewer) -> str:
+    """A page with the viewer's own script and style and its state, but without a kernel."""
+    names = ("shape", "aspect", "panels", "outlines", "slice", "view", "against", "window", "level",
+             "outlined", "caption")
+    state = {name: getattr(viewer, name) for name in names}
+    buffers = {
+        name: ({"pixels": name, "version": version, "outline": outline},
+               base64.b64encode(pixels).decode())
+        for name, (version, pixels, outline) in viewer._pixels.items()
+    }
+    css, *script = ((FOLDER / name).read_text() for name in ("viewer.css", "drawing.js", "widget.js"))
+    return PAGE.format(css=css, esm="\n".join(script), state=json.dumps(state),
+                       buffers=json.dumps(buffers))
+
+
+def noise_viewer(shape: tuple[int, int, int]) -> Viewer:
+    rng = np.random.default_rng(0)
+    gtv = np.zeros(shape, bool)
+    gtv[:, shape[1] // 3 : shape[1] // 2, shape[2] // 3 : shape[2] // 2] = True
+    images = {f"image {k}": rng.random(shape, np.float32) for k in range(PANELS)}
+    return view(images, gtv=gtv, sources=("image 0",))
+
+
+def main() -> int:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if not chromium:
+        print("no Chromium on the PATH (apt install chromium)", file=sys.stderr)
+        return 2
+    rows = []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        for name, shape in SIZES.items():
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            path = Path(folder) / "viewer.html"
+            path.write_text(page_text(noise_viewer(shape)))
+            page.goto(path.as_uri())
+            page.wait_for_selector(".pgmif-viewer canvas")
+            for shown, key in (("images", "i"), ("difference", "d"), ("checkerboard", "c")):
+                times = page.evaluate(CHANGES, key)
+                rows.append({"slices": f"{name}: {shape[0]} of {shape[1]}×{shape[2]}", "view": shown,
+                             "panels": PANELS, "median ms": np.median(times).round(1),
+                             "slowest ms": np.max(times).round(1), "target ms": TARGET_MS})
+            page.close()
+        browser.close()
+    table = pd.DataFrame(rows)
+    with replacing(find_root() / "benchmarks" / "viewer.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    print(table.to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,5 @@
+"""python -m pgmif_core: the command `pgmif`."""
+
+from pgmif_core.cli import app
+
+app(prog_name="pgmif")
