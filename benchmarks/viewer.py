@@ -26,7 +26,10 @@ const state = {state}, buffers = {buffers}, heard = {{}};
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const model = {{
   get: (name) => state[name],
-  set: (name, value) => {{ state[name] = value; (heard[`change:${{name}}`] ?? []).forEach((f) => f()); }},
+  set: (name, value) => {{
+    state[name] = value;
+    (heard[`change:${{name}}`] ?? []).forEach((f) => f());
+  }},
   save_changes: () => {{}}, on: (name, f) => (heard[name] ??= []).push(f), off: () => {{}},
   send: ({{ wanted }}) => wanted.forEach((name) =>
     heard["msg:custom"].forEach((f) => f(buffers[name][0], [bytes(buffers[name][1])]))),

@@ -36,10 +36,10 @@ def parameters_page(root: Path) -> str:
         rows.append({"parameter": f"`{name}`", "meaning": field.description,
                      "quick": f"`{field.default!r}`", **shown})
     text = (
-        "# Parameters\n\nEvery parameter of the pipeline, for `params/*.yaml`, `--set name=value` and the "
-        "notebooks' parameter cells. Lengths in mm, intensities in [0, 1] unless the name says. Unknown "
-        "names and wrong types are refused before any work starts. `params/paper.yaml` cites the paper's "
-        "section behind each value; an empty field means the value of `quick`.\n\n"
+        "# Parameters\n\nEvery parameter of the pipeline, for `params/*.yaml`, `--set name=value` and "
+        "the notebooks' parameter cells. Lengths in mm, intensities in [0, 1] unless the name says. "
+        "Unknown names and wrong types are refused before any work starts. `params/paper.yaml` cites "
+        "the paper's section behind each value; an empty field means the value of `quick`.\n\n"
     )
     return text + markdown_table(pd.DataFrame(rows)) + "\n"
 
@@ -74,7 +74,7 @@ def command_page() -> str:
 
 
 def with_links(text: str, root: Path) -> str:
-    """A page of the repository's root as pages two folders below it include it: links still lead there."""
+    """A page of the repository's root as pages two folders below include it: links still lead there."""
     def moved(match: re.Match) -> str:
         target = match.group(1)
         if target == "MODEL_CARD.md":

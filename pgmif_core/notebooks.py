@@ -2,16 +2,21 @@
 
 python -m pgmif_core.notebooks 04_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
 
-Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell failed.
+Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell
+failed, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import ast
 import json
+import logging
 import os
+import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,8 @@ import yaml
 
 from pgmif_core.parameters import find_root
 
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+PROGRESS = re.compile(r"^\s*(\d+ of \d+ patients.*|epoch +\d+.*)$", re.MULTILINE)
 WILDCARDS = ("method", "ablation")  # of Snakemake's rules, not values of the run
 
 
@@ -76,6 +83,29 @@ def cells_not_executed(notebook: dict[str, Any]) -> list[int]:
     ]
 
 
+@contextmanager
+def _told_progress(stem: str) -> Iterator[None]:
+    """While a notebook runs, the lines of its output that say how far it is appear on the terminal."""
+    def last_line(record: logging.LogRecord) -> bool:
+        found = PROGRESS.findall(record.getMessage())
+        if found:
+            record.msg, record.args = f"{stem}: {' '.join(found[-1].split())}", ()
+        return bool(found)
+
+    log, handler = logging.getLogger("papermill"), logging.StreamHandler(sys.stdout)
+    handler.addFilter(last_line)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
+
+
 def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     """Execute notebooks/<name>.ipynb with papermill; the executed notebook is always kept."""
     import papermill
@@ -86,13 +116,19 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     start = time.perf_counter()
     print(f"{output.stem}: running", flush=True)
     try:
-        done = papermill.execute_notebook(
-            str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
-            kernel_name="python3", progress_bar=False, cwd=str(root), log_output=False,
-            start_timeout=300, iopub_timeout=300,  # seconds, for a machine whose cores are all busy
-            # no warnings that loopback is not encrypted, no complaint about being shut down
-            extra_arguments=["--IPKernelApp.log_level=50"],
-        )
+        with _told_progress(output.stem):
+            done = papermill.execute_notebook(
+                str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
+                kernel_name="python3", progress_bar=False, cwd=str(root), log_output=True,
+                start_timeout=300, iopub_timeout=300,  # seconds, for a machine whose cores are busy
+                # no warnings that loopback is not encrypted, no complaint about being shut down
+                extra_arguments=["--IPKernelApp.log_level=50"],
+            )
+    except KeyboardInterrupt:
+        # the cell that was interrupted ends in an error of its own, which nobody waits for any more
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        print(f"{output.stem}: stopped", file=sys.stderr, flush=True)
+        return INTERRUPTED
     except PapermillExecutionError as error:
         given = yaml.safe_dump(values, default_flow_style=True, width=10**6).strip()
         again = shlex.join([sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb",

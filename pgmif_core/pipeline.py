@@ -2,7 +2,7 @@
 
 python -m pgmif_core.pipeline reproduce --profile quick [--manifest FILE] [--set name=value …]
 
-Exit codes: 0 done, 1 a step failed, 2 refused before anything was started.
+Exit codes: 0 done, 1 a step failed, 2 refused before anything was started, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from joblib import cpu_count
 
 from pgmif_core.cohort import Cohort, ManifestError, check_images, read_manifest
 from pgmif_core.files import FolderTaken, replacing, taken
+from pgmif_core.notebooks import INTERRUPTED
 from pgmif_core.parameters import (
     ParameterError,
     Parameters,
@@ -102,6 +103,16 @@ def _up_to_date(command: list[str], root: Path, base: Path) -> bool:
     return plan.returncode == 0 and "Nothing to be done" in plan.stdout + plan.stderr
 
 
+def _run(command: list[str], root: Path, descriptor: int) -> int:
+    """Snakemake's exit code; after Ctrl-C, which reaches it too, its notebooks may come to an end."""
+    with subprocess.Popen(command, cwd=root, pass_fds=[descriptor]) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            return INTERRUPTED
+
+
 def _say_up_to_date(name: str, start: float) -> int:
     print(f"Nothing to be done: results/{name} and figures/{name} are up to date "
           f"({time.perf_counter() - start:.0f} s).")
@@ -146,11 +157,14 @@ def reproduce(options: argparse.Namespace) -> int:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
             if not same and _up_to_date(command, root, base):
                 return _say_up_to_date(name, start)
-            status = subprocess.run(command, cwd=root, check=False, pass_fds=[descriptor]).returncode
+            status = _run(command, root, descriptor)
     except FolderTaken as error:
         print(f"pgmif: results/{name} is being made by {error}; nothing was started. Wait for it, or "
               "give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
+    if status == INTERRUPTED:
+        print("\npgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
     if status:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "
               "command goes on from here.", file=sys.stderr)

@@ -11,7 +11,9 @@ from pgmif_core.figures import (
     boxplots,
     frontier_figure,
     metrics_figure,
+    new_figure,
     save_figure,
+    style_values,
     training_curves,
 )
 from pgmif_core.methods import METHODS
@@ -209,3 +211,28 @@ def test_metrics_figure_shows_direction_and_values():
     for part in ("EN ↑", "NABF ↓", "PGMIF", "T2w", "0.1", "5"):
         assert part in texts
     plt.close("all")
+
+
+def test_figures_show_once_under_any_backend():
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    figure, axes = new_figure(2, 2)
+    axes[0, 0].plot([0, 1])
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pyplot.get_fignums() == before, "pyplot, and so a notebook's backend, knows nothing of it"
+
+
+def test_a_style_file_of_ones_own_goes_over_ours(tmp_path):
+    style = tmp_path / "journal.mplstyle"
+    style.write_text("# mine\nfont.size: 11\naxes.spines.top: True\n")
+    values, ours = style_values(str(style)), style_values()
+    assert values["font.size"] == 11
+    assert values["axes.spines.top"]
+    assert values["axes.titlesize"] == ours["axes.titlesize"]
+    assert ours["font.size"] == 8
+    with pytest.raises(ValueError, match="expected a matplotlib style file, found none"):
+        style_values(str(tmp_path / "gone.mplstyle"))
+    style.write_text("font.sise: 11\n")
+    with pytest.raises(ValueError, match=r"does not know font\.sise"):
+        style_values(str(style))

@@ -1,9 +1,11 @@
 """The command behind `make reproduce`: what it refuses, what it says, what it runs again."""
 
 import json
+import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -24,6 +26,7 @@ from pgmif_core.notebooks import (
     execute_notebook,
 )
 from pgmif_core.pipeline import main
+from pgmif_core.report import write_report
 
 
 @pytest.fixture
@@ -241,6 +244,20 @@ def test_a_cell_that_the_kernel_skipped_is_no_success(in_root, tmp_path, capsys,
     assert "found none of [3] executed" in capsys.readouterr().err
 
 
+def test_a_running_notebook_says_how_far_it_is(in_root, tmp_path, capsys, monkeypatch):
+    def talks(*_, **__):
+        log = logging.getLogger("papermill")
+        for text in ("Executing Cell 3" + "-" * 40, "a table\nof numbers",
+                     "  4 of 30 patients (s), 2 s\n", "epoch   2  iteration    40  content -1.2\n"):
+            log.info(text)
+        return {"cells": []}
+
+    monkeypatch.setattr("papermill.execute_notebook", talks)
+    assert execute_notebook("04_cnr_boxplots", tmp_path / "out.ipynb", {}) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:-1] == ["out: 4 of 30 patients (s), 2 s", "out: epoch 2 iteration 40 content -1.2"]
+
+
 def run(root, *arguments):
     return subprocess.run(
         [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", *arguments],
@@ -285,6 +302,57 @@ def test_smoke_makes_every_figure_and_table(root, smoke):
     assert standard["value"].notna().all()
     fused = sorted(p.name for p in (smoke / "03_baseline_comparison").glob("*_desc-pgmif_T2w.*"))
     assert len(fused) == 4
+
+
+@of_the_smoke_run
+@pytest.mark.slow
+def test_executed_notebooks_show_their_figures_once(root, smoke):
+    shown = {}
+    for path in (smoke / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        shown[path.stem] = [
+            sum("image/png" in o.get("data", {}) for o in c.get("outputs", [])) for c in cells
+        ]
+    assert all(max(counts) == 1 for counts in shown.values()), shown
+
+
+@of_the_smoke_run
+@pytest.mark.slow
+def test_the_report_of_a_real_run(root, smoke):
+    page = write_report(root, smoke.name)
+    text = page.read_text()
+    assert "hardly trained" in text, "the page names the profile's label"
+    assert len(list((page.parent / "notebooks").glob("*.html"))) == len(
+        list((smoke / "notebooks").glob("*.ipynb")))
+    assert len(list((page.parent / "qc").glob("*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(root):
+    base = root / "results" / "interrupted"
+    shutil.rmtree(base, ignore_errors=True)
+    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke",
+               "--set", "run=interrupted", "--", "--until", "preprocessing"]
+    started = subprocess.Popen(command, cwd=root, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    said = ""
+    for line in started.stdout:
+        said += line
+        if "01_preprocessing: 1 of 5" in line:
+            os.killpg(started.pid, signal.SIGINT)  # as a terminal does: the whole group
+            break
+    said += started.stdout.read()
+    assert started.wait() == 130, said
+    assert "stopped by Ctrl-C; the same command goes on from here" in said
+    assert "Traceback" not in said
+    kept = {p: p.stat().st_mtime_ns for p in (base / "00_cohort" / "volumes").iterdir()}
+    again = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "00_cohort: running" not in again.stdout
+    assert {p: p.stat().st_mtime_ns for p in (base / "00_cohort" / "volumes").iterdir()} == kept
+    assert (base / "01_preprocessing" / "preprocessing.csv").exists()
+    shutil.rmtree(base)
+    shutil.rmtree(root / "figures" / "interrupted", ignore_errors=True)
 
 
 @of_the_smoke_run

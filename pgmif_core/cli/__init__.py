@@ -1,5 +1,6 @@
 """The command `pgmif`: from a folder of patients to a manifest, one fused patient, its measures."""
 
+import platform
 from importlib.metadata import version
 
 import typer
@@ -14,7 +15,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pgmif {version('pgmif')}")
+        typer.echo(f"pgmif {version('pgmif')} (Python {platform.python_version()}, PyTorch "
+                   f"{version('torch')}, {platform.platform()})")
         raise typer.Exit
 
 
