@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from joblib import Parallel, delayed
+from tqdm import tqdm
 
 from pgmif_core.contours import misplaced
 from pgmif_core.dicom import ContourError, is_rtstruct, rasterise
@@ -235,8 +236,13 @@ def all_problems(cohort: Cohort) -> Iterator[list[str]]:
 
 
 def check_images(cohort: Cohort) -> None:
-    """Open every file of a cohort and check it; raises ManifestError with all problems at once."""
-    problems = [problem for found in all_problems(cohort) for problem in found]
+    """Open every file of a cohort and check it; raises ManifestError with all problems at once.
+
+    In a terminal a bar shows progress where it lasts.
+    """
+    found = tqdm(all_problems(cohort), "checking patients", len(cohort.table), leave=False, delay=2,
+                 disable=None)
+    problems = [problem for of_patient in found for problem in of_patient]
     if problems:
         raise ManifestError(problems)
 

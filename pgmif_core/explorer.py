@@ -138,9 +138,10 @@ class Explorer(ipywidgets.VBox):
 
     def _guarded(self, action: Callable[[], None]) -> Callable[[Any], None]:
         def act(_: Any) -> None:
-            self.message.value = ""
+            self.message.value = "<p>…</p>"
             try:
                 action()
+                self.message.value = ""
             except (ValueError, OSError) as error:  # a widget's callback has nowhere else to say it
                 self.message.value = f"<p role='alert'>{html.escape(str(error))}</p>"
 

@@ -9,6 +9,7 @@ Images stand inside the page; PDFs, tables and executed notebooks lie beside it.
 import base64
 import json
 import shutil
+import struct
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from markupsafe import Markup
-from PIL import Image
+from tqdm import tqdm
 
 from pgmif_core.pages import table_html, templates, write_page
 from pgmif_core.parameters import Parameters
@@ -66,8 +67,9 @@ def write_report(root: Path, run: str = "") -> Path:
     (folder / "files").mkdir(parents=True)
     notes = json.loads((base / "provenance.json").read_text())
     label = notes["06_claims"]["cohort"]
+    executed = sorted((base / "notebooks").glob("*.ipynb"))
     pages = [notebook_page(p, folder / "notebooks", label)
-             for p in sorted((base / "notebooks").glob("*.ipynb"))]
+             for p in tqdm(executed, "notebooks", leave=False, delay=2, disable=None)]
     body = templates(FOLDER).get_template("index.html.j2").render(
         version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
         profile=notes["06_claims"]["parameters"].get("profile", ""),
@@ -110,9 +112,9 @@ def _figures(figures: Path, folder: Path, pages: set[str]) -> list[dict[str, Any
         files = [p for s in (".png", ".pdf", ".csv") if (p := figures / f"{figure['stem']}{s}").exists()]
         for path in files:
             shutil.copyfile(path, folder / "files" / path.name)
-        with Image.open(files[0]) as image:
-            width, height = image.size
-        data = base64.b64encode(files[0].read_bytes()).decode()
+        image = files[0].read_bytes()
+        width, height = struct.unpack(">II", image[16:24])  # of the PNG's header
+        data = base64.b64encode(image).decode()
         page = next((p for p in sorted(pages) if p.startswith(figure["notebook"] or "-")), "")
         own = f"{figure['notebook']}_{figure['stem'].split('_', 2)[-1]}"
         page = own if own in pages else page

@@ -99,8 +99,8 @@ function render({ model, el }) {
     grid.replaceChildren(...panels.map((p) => p.figure));
     arrange();
     bar.against.replaceChildren(...panels.map((p) => new Option(p.label, p.name)));
-    bar.names.replaceChildren(...get("outlines").map((o) =>
-      element("span", { text: ` ▬ ${o.label}`, style: `color: ${o.colour}` })));
+    bar.names.replaceChildren(...get("outlines").flatMap((o) =>
+      [element("span", { text: " ▬ ", style: `color: ${o.colour}` }), o.label]));
     bar.names.parentElement.hidden = !get("outlines").length;
     caption.textContent = get("caption");
     const wanted = [...get("panels"), ...get("outlines")].filter((p) => buffers.get(p.name)?.version !== p.version);
