@@ -76,7 +76,8 @@ def facts(results: dict[str, Trained], patient: PatientSlices, epsilon: float = 
     mean = np.asarray(patient.sources).mean(axis=1)
     tissue = (np.asarray(patient.sources) > TISSUE).any(axis=1)
     rows = {}
-    for name, (fused, _) in results.items():
+    untrained = {"mean of the sources, untrained": Trained(mean.astype(np.float32), pd.DataFrame())}
+    for name, (fused, _) in (untrained | results).items():
         tensor = torch.from_numpy(fused)[:, None]
         rows[name] = {
             **{f"alignment {m}": relative_alignment(tensor, sources[:, k : k + 1], epsilon)
@@ -132,7 +133,8 @@ def _distance(answer: Any) -> None:
 def _guess(answer: Any) -> None:
     found = as_number(answer, 0, 1)
     if abs(found - 0.5) > 1e-6:
-        raise NotYet(f"If D says {found:.2g} on everything, half of its answers pull the other way.")
+        raise NotYet(f"If D says {found:.2g} to everything, it is wrong about one kind more than it "
+                     "need be: the two are equally frequent.")
 
 
 EXERCISES = {
@@ -146,7 +148,7 @@ EXERCISES = {
     "4.2": Exercise(
         "(generator's loss, discriminator's loss) when the discriminator cannot tell: every logit is 0",
         "D = ½ everywhere; the discriminator pays for real and for fused images",
-        "0.69 and 1.39: where both curves settle if neither wins. Look for them in the plot below.",
+        "0.69 and 1.39 for one discriminator. The plot below adds two, so look for 1.39 and 2.77.",
         _undecided,
     ),
     "4.3": Exercise(
@@ -157,7 +159,8 @@ EXERCISES = {
         _distance,
     ),
     "4.4": Exercise(
-        "what D says, as a probability, of an image whose greys and edges are those of the source",
+        "the probability that the best D gives to any image, if fused and real ones follow one "
+        "distribution and are shown equally often",
         "what can the best discriminator know if real and fused follow the same distribution?",
         "The adversarial terms ask for that, and for no more: they do not know where the tumour is.",
         _guess,

@@ -92,6 +92,8 @@ def _look_alike(answer: Any) -> None:
     make = as_function(answer)
     source = np.random.default_rng(8).random((12, 15))
     found = as_array(make(source.copy()))
+    if found.size and (found.min() < 0 or found.max() > 1):
+        raise NotYet("Values must lie in [0, 1].")
     if found.shape != source.shape:
         raise NotYet(f"Expected shape {source.shape}, found {found.shape}.")
     if np.allclose(found - found.mean(), source - source.mean(), atol=1e-3):
@@ -125,7 +127,7 @@ EXERCISES = {
         "Between −1 and 0. The square is the whole secret of what comes next.", _loss,
     ),
     "2.4": Exercise(
-        "a function look_alike(image) that returns another image, to which Eq. 2 gives the same score",
+        "a function look_alike(image) to one of other contrast, in [0, 1], with the same score in Eq. 2",
         "the square forgets a sign; which image has every gradient of x, but pointing the other way?",
         "A negative is as good as the original for Eq. 2. Something else must hold the contrast: the "
         "starting point, or the adversarial terms of lesson 4.", _look_alike,
@@ -133,7 +135,7 @@ EXERCISES = {
     "2.5": Exercise(
         f"an ε for which noise of σ = {NOISE} has a mean ‖n‖ of {NOISE_SEEN[0]} to {NOISE_SEEN[1]}",
         "a difference of two noisy pixels has σ·√2; ‖n‖ is ¼ where the edge is a third of ε",
-        "ε is the size of edge that you are willing to call noise. The paper gives none; here it is "
-        "0.03.", _epsilon,
+        "ε is the size of edge that you are willing to call noise. Here it is 0.03, at which this noise "
+        "still has a mean ‖n‖ of ½: a compromise with the finer borders.", _epsilon,
     ),
 }

@@ -15,7 +15,7 @@ from pgmif_core.phantom import PhantomSize
 from pgmif_core.slices import PatientSlices
 from pgmif_core.statistics import paired_wilcoxon
 
-SEED = 20240072
+SEED = 20240078
 SIZE = PhantomSize(slices=10, thickness_mm=8.8, pixel_mm=1.2)
 GAIN = 1.3  # of the CNR in 5.3
 SHARPER = 0.65  # Q in 5.4; an unchanged image has 0.46
@@ -68,9 +68,13 @@ def paired_figure(first: NDArray, second: NDArray) -> Figure:
 def _cnr(answer: Any) -> None:
     rng = np.random.default_rng(9)
     image, tumour = rng.random((7, 9)), rng.random((7, 9)) > 0.6
+    reference = ~tumour & (rng.random((7, 9)) > 0.5)
     for part in (image, -3 * image + 2):
-        expected = contrast_to_noise_ratio(part, tumour, ~tumour)
-        found = as_number(as_function(answer)(part.copy(), tumour, ~tumour))
+        expected = contrast_to_noise_ratio(part, tumour, reference)
+        found = as_number(as_function(answer)(part.copy(), tumour, reference))
+        count = reference.sum()
+        if np.isclose(found, expected * np.sqrt((count - 1) / count)):
+            raise NotYet("Right but for σ: divide by n, as NumPy's .std() does, not by n − 1.")
         if np.isclose(found, -expected):
             raise NotYet("The sign matters: a tumour darker than its reference has a negative CNR.")
         same(found, expected)
@@ -111,7 +115,9 @@ def _test(answer: Any) -> None:
     found = as_number(answer, 0, 1)
     if found > 0.05:
         raise NotYet(f"P = {found:.2g}: that is a test for twenty different people.")
-    same(found, expected, tolerance=1e-3)
+    if not np.isclose(found, expected, rtol=1e-3):
+        raise NotYet(f"P = {found:.2g}: not the exact signed-rank test. A paired t-test supposes a "
+                     "normal distribution, a sign test forgets how large the differences are.")
 
 
 def _smallest(answer: Any) -> None:
@@ -145,30 +151,33 @@ EXERCISES = {
     "5.3": Exercise(
         f"an image in [0, 1] made from t2w alone, with at least {GAIN} times its CNR",
         "σ of the reference is in the denominator: what makes a calm area calmer?",
-        "You have fused nothing, and beaten the better source. This is why «T2w blurred» stands in "
-        "every table here.", _game_cnr,
+        "You have fused nothing, and beaten both sources. A wider blur lowers CNR again, as bright "
+        "neighbours leak in. This is why «T2w blurred» stands in the tables of CNR and Q.", _game_cnr,
     ),
     "5.4": Exercise(
         f"an image in [0, 1] made from t2w alone, with Q against T2w of at least {SHARPER}",
         "what a blur takes away can be added instead: x + a·(x − blur(x)), a of your choice; np.clip it",
-        "And this is why «T2w sharpened» stands there too. Any claim must beat both.", _game_q,
+        "This is why «T2w sharpened» stands there too. Even np.clip(2 * t2w, 0, 1) would do: Q pays for "
+        "any steeper grey scale, although nothing is visible that was not before.", _game_q,
     ),
     "5.5": Exercise(
-        "the two-sided P of the test that fits ten_patients(): the same patients under two methods",
+        "the two-sided P of the Wilcoxon signed-rank test on ten_patients(): the rank test for the same "
+        "patients under two methods",
         "scipy.stats.wilcoxon compares pairs; mannwhitneyu compares two groups of different people",
         "The difference was there all the time; the wrong test buried it under the spread of patients.",
         _test,
     ),
     "5.6": Exercise(
-        "the smallest two-sided P that ten patients can give in that test",
+        "the smallest two-sided P that ten patients can give in the exact signed-rank test",
         "each sign is a coin: how likely is it that all ten fall the same way, or all the other?",
-        "0.002. Whoever prints P < 0.001 for ten pairs used another test. The paper prints 5.6e-4.",
+        "0.002. The paper prints 5.6e-4: possible with Mann-Whitney on ten and ten values, which it "
+        "used, impossible with this test.",
         _smallest,
     ),
     "5.7": Exercise(
         "a function holm(p) that adjusts P values for how many were tried (Holm 1979)",
         "sort; multiply the smallest by n, the next by n − 1, …; never let one fall below an earlier; "
         "cap at 1; put them back",
-        "Test forty things and two will be «significant» at 0.05 by luck alone.", _holm,
+        "If nothing differs, forty tests give two below 0.05 on average.", _holm,
     ),
 }

@@ -39,13 +39,13 @@ def _weighted(answer: Any) -> None:
 
 
 def _cancel(answer: Any) -> None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray | torch.Tensor) or len(answer) != 2:
         raise NotYet("Expected two arrays, (first, second).")
     first, second = (as_array(x) for x in answer)
     same(second.shape, first.shape, " for the second image")
     if min(first.min(), second.min()) < 0 or max(first.max(), second.max()) > 1:
         raise NotYet("Values must lie in [0, 1].")
-    if min(first.std(), second.std()) < 0.1:
+    if min(first.std(), second.std()) < 0.1 - 1e-9:
         raise NotYet("Each image must show something: a standard deviation of 0.1 or more.")
     if ((first + second) / 2).std() > 1e-6:
         left = ((first + second) / 2).std()
@@ -91,13 +91,14 @@ EXERCISES = {
     "3.2": Exercise(
         "two images in [0, 1] that each show something, while their average is perfectly flat",
         "what is dark in one must be bright in the other by the same amount",
-        "This is what T1w and T2w do to many tumours: dark on one, bright on the other, gone in the "
-        "average.", _cancel,
+        "The extreme case. CSF and white matter come near it: opposite contrast on T1w and T2w. A "
+        "tumour that only one source shows loses half of its contrast in the average.", _cancel,
     ),
     "3.3": Exercise(
         f"by how much the maximum of two sources lifts a flat area, if each has noise of σ = {NOISE}",
         "simulate it: np.maximum of two noisy images, minus the true grey; or recall σ/√π",
-        "MoI brightens whatever is noisy, and nothing tells the reader.", _bias,
+        "MoI brightens noise wherever both sources are about equally bright. Nothing tells the reader.",
+        _bias,
     ),
     "3.4": Exercise(
         "a function strongest(details) that keeps, per pixel, the detail of largest magnitude, with its "
@@ -107,7 +108,7 @@ EXERCISES = {
         _strongest,
     ),
     "3.5": Exercise(
-        "a function poisson(sources) that fuses by the strongest gradient, held to the sources' mean",
+        "a function poisson(sources) that fuses by the strongest gradient, held to the mean, unclipped",
         "screened_poisson(strongest_gradient(sources), sources.mean(axis=0))",
         "No network, no training: one linear equation. Here is the bar that a network has to clear.",
         _poisson,

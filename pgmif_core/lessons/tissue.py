@@ -104,14 +104,15 @@ EXERCISES = {
     "1.2": Exercise(
         'a dictionary {"T1w": tissue, "T2w": tissue} of the brightest among ' + ", ".join(SHOWN),
         "read the two plots at their dotted lines, or call your spin_echo",
-        "Fat is bright on both: its short T1 recovers at once, while 2.5 s bring CSF only half way. No "
-        "image is weighted by one time alone.", _brightest,
+        "Fat is bright on both in this table: its T1 is short, and its T2 (133 ms here; others measure "
+        "less) is not. 2.5 s bring CSF only half way. No image is weighted by one time alone.",
+        _brightest,
     ),
     "1.3": Exercise(
         "the TE in ms (TR = 2500 ms) at which |tumour − muscle| is largest, to 2 ms",
         "compute both signals for many TE with np.linspace, and take the argmax of their difference",
-        "Tumour lives longer than muscle in T2. Wait too little and they look alike, too long and both "
-        "are gone.", _best_echo,
+        "Tumour lives longer than muscle in T2. Wait too little and they differ less (0.08 at once, "
+        "0.20 at the best time), too long and both are gone.", _best_echo,
     ),
     "1.4": Exercise(
         "the TE in ms (TR = 2500 ms) at which white matter and CSF are equally bright, to 1 ms",
@@ -122,7 +123,7 @@ EXERCISES = {
     "1.5": Exercise(
         "σ of each channel, estimated from the brightness of air",
         "magnitudes of pure noise follow a Rayleigh distribution; its mean is σ·√(π/2)",
-        "Air is not black but grey: noise of a magnitude image has a floor. Eq. 8 must not be measured "
-        "there.", _noise,
+        "Air is not black but grey: noise of a magnitude image has a floor, and the σ of those greys "
+        "is 0.655 times the true one. Eq. 8 must not be measured there.", _noise,
     ),
 }
