@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pgmif_core.comparators import gradient_domain
 from pgmif_core.demonstration import LABEL, RUN, demonstration_store
 from pgmif_core.evaluation import fuse_volume
-from pgmif_core.fused import fused_file, read_fused
+from pgmif_core.fused import read_fused
 from pgmif_core.methods import compared_methods, method_named, ordered_methods
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.released import ReleaseError, released_file
@@ -42,8 +42,11 @@ def _stored(folder: Path) -> list[str]:
 
 def explorable_runs(root: Path) -> list[str]:
     """Names of the folders of results/ with preprocessed patients, the newest first."""
+    def changed(folder: Path) -> float:
+        return max(p.stat().st_mtime for p in (folder / "01_preprocessing" / "slices").glob("*.json"))
+
     folders = [f for f in (root / "results").glob("*") if _stored(f)]
-    return [f.name for f in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)]
+    return [f.name for f in sorted(folders, key=changed, reverse=True)]
 
 
 def open_explorable(root: Path, name: str) -> Shown:
@@ -64,12 +67,28 @@ def open_explorable(root: Path, name: str) -> Shown:
         return Shown(run, ("T1w", "T2w"), {s: s for s in subjects})
     cohort = run.cohort()
     ordered = [(s, split) for split in ("test", "train") for s in cohort.subjects(split)]
-    return Shown(run, cohort.modalities, {s: f"{s} ({split})" for s, split in ordered if s in subjects})
+    named = {s: f"{s} ({split})" for s, split in ordered if s in subjects}
+    if not named:
+        raise ValueError(f"results/{name}: expected preprocessed patients of its manifest, found "
+                         "others; run 01_preprocessing again")
+    return Shown(run, cohort.modalities, named)
+
+
+# paths without Run.folder, which makes what is not there: looking must not change a run
+def _own_weights(shown: Shown, method: str) -> Path:
+    file = ("10_pgmif_plus/settings.json" if method == "pgmif_plus"
+            else f"02_training/{method}/weights.safetensors")
+    return shown.run.root / "results" / shown.run.name / file
+
+
+def _fused(shown: Shown, subject: str, method: str) -> Path:
+    folder = shown.run.root / "results" / shown.run.name / "03_baseline_comparison"
+    return folder / f"{subject}_desc-{method}_T2w.nii"
 
 
 def weights_for(shown: Shown, method: str) -> Path | None:
     """The run's own weights of a method; where it has none, the released ones for two sequences."""
-    own = shown.run.weights(method)
+    own = _own_weights(shown, method)
     if own.exists():
         return own
     if len(shown.modalities) != 2:
@@ -85,7 +104,7 @@ def offered_methods(shown: Shown) -> dict[str, str]:
 
     "released" in a label: fused here with the released weights, which have seen phantoms only.
     """
-    folder = fused_file(shown.run, "", "").parent
+    folder = _fused(shown, "", "").parent
     written = {p.stem.split("_desc-")[1].removesuffix("_T2w") for p in folder.glob("*_desc-*_T2w.nii")}
     labels = {}
     methods = compared_methods(shown.modalities)
@@ -93,16 +112,18 @@ def offered_methods(shown: Shown) -> dict[str, str]:
         weights = weights_for(shown, name) if name in methods and methods[name].needs_weights else None
         if name not in written and methods[name].needs_weights and weights is None:
             continue
-        ours = name in written or weights is None or weights == shown.run.weights(name)
+        ours = name in written or weights is None or weights == _own_weights(shown, name)
         labels[name] = method_named(name).label + ("" if ours else ", released")
     return labels
 
 
 def method_volume(shown: Shown, patient: PatientSlices, method: str) -> NDArray[np.float32]:
     """A method's image of a patient: the run's fused volume where there is one, else fused now."""
-    if fused_file(shown.run, patient.subject, method).exists():
+    if _fused(shown, patient.subject, method).exists():
         return read_fused(shown.run, patient.subject, method)
-    chosen = compared_methods(shown.modalities)[method]
+    chosen = compared_methods(shown.modalities).get(method)
+    if chosen is None:
+        raise ValueError(f"{method}: no image of {patient.subject} in results/{shown.run.name}")
     return fuse_volume(chosen, patient, weights_for(shown, method) if chosen.needs_weights else None)
 
 
@@ -115,7 +136,7 @@ class Explorer(ipywidgets.VBox):
     def __init__(self, run: str = "", root: Path | None = None) -> None:
         self.root = root or find_root()
         names = explorable_runs(self.root)
-        if not names:
+        if names in ([], [RUN]) or run == RUN:  # also what an interruption left undone
             demonstration_store(self.root)
             names = explorable_runs(self.root)
         name = run or names[0]
@@ -143,6 +164,8 @@ class Explorer(ipywidgets.VBox):
                 action()
                 self.message.value = ""
             except (ValueError, OSError) as error:  # a widget's callback has nowhere else to say it
+                if self.patient is None:
+                    self.viewer.clear(str(error))
                 self.message.value = f"<p role='alert'>{html.escape(str(error))}</p>"
 
         return act
@@ -166,22 +189,30 @@ class Explorer(ipywidgets.VBox):
             self._show_patient()
 
     def _show_patient(self) -> None:
-        self.patient = self.shown.run.patient(self.subject.value)
-        chosen = [name for name, box in self.boxes.items() if box.value]
-        images = {name: method_volume(self.shown, self.patient, name) for name in chosen}
-        sources = {m: self.patient.sources[:, k] for k, m in enumerate(self.shown.modalities)}
+        self.patient = None  # until all is loaded: nothing of one patient under another's name
+        patient = self.shown.run.patient(self.subject.value)
+        chosen = [name for name, box in self.boxes.items() if box.value] or ["t2w"]
+        images = {name: method_volume(self.shown, patient, name) for name in chosen}
+        sources = {m: patient.sources[:, k] for k, m in enumerate(self.shown.modalities)}
         labels = {name: box.description for name, box in self.boxes.items()}
-        spacing = self.patient.grid.GetSpacing()
+        spacing = patient.grid.GetSpacing()
         self.viewer.load(
-            images, self.patient.gtv, self.patient.reference, sources, labels,
-            f"{self.patient.subject}: {self.shown.run.label}", spacing[1] / spacing[0],
+            images, patient.gtv, patient.reference, sources, labels,
+            f"{patient.subject}: {self.shown.run.label}", spacing[1] / spacing[0],
         )
+        self.patient = patient
+        self.boxes["t2w"].value |= "t2w" in chosen
         if self.now.value:
             self._fuse_now()
 
     def _toggle(self, name: str) -> None:
+        if self.boxes[name].value == (name in self.viewer.shown):
+            return
         if not self.boxes[name].value:
             self.viewer.hide(name)
+            return
+        if self.patient is None:
+            self._show_patient()
             return
         order = [n for n, box in self.boxes.items() if box.value] + [NOW]
         volume = method_volume(self.shown, self.patient, name)
@@ -208,7 +239,7 @@ class Explorer(ipywidgets.VBox):
         self.sliders.children = (about, self.now, self.epsilon, self.gain, *self.weights)
 
     def _fuse_now(self) -> None:
-        if not self.now.value:
+        if not self.now.value or self.patient is None:
             if NOW in self.viewer.shown:
                 self.viewer.hide(NOW)
             return

@@ -333,16 +333,16 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(root):
     shutil.rmtree(base, ignore_errors=True)
     command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke",
                "--set", "run=interrupted", "--", "--until", "preprocessing"]
-    started = subprocess.Popen(command, cwd=root, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
     said = ""
-    for line in started.stdout:
-        said += line
-        if "01_preprocessing: 1 of 5" in line:
-            os.killpg(started.pid, signal.SIGINT)  # as a terminal does: the whole group
-            break
-    said += started.stdout.read()
-    assert started.wait() == 130, said
+    with subprocess.Popen(command, cwd=root, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, start_new_session=True) as started:
+        for line in started.stdout:
+            said += line
+            if "01_preprocessing: 1 of 5" in line:
+                os.killpg(started.pid, signal.SIGINT)  # as a terminal does: the whole group
+                break
+        said += started.stdout.read()
+    assert started.returncode == 130, said
     assert "stopped by Ctrl-C; the same command goes on from here" in said
     assert "Traceback" not in said
     kept = {p: p.stat().st_mtime_ns for p in (base / "00_cohort" / "volumes").iterdir()}

@@ -1,6 +1,8 @@
 """The report of a run: what it says, carries and refuses, and what a browser makes of it."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ from browsers import opened_page
 from reports import finished_run
 
 from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
+from pgmif_core.report.summary import busy_seconds
 
 LABEL = "synthetic phantom cohort"
 
@@ -84,9 +87,23 @@ def test_paths_of_patients_stay_out_and_names_are_escaped(page):
 
 def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
     finished_run(root, tmp_path / "c", "north", "cohort north")
-    text = write_report(tmp_path / "c").read_text()
+    base = tmp_path / "c" / "results" / "north"
+    shutil.copy(base / "notebooks" / "04_cnr_boxplots.ipynb", base / "notebooks" / "00_cohort.ipynb")
+    notes = json.loads((base / "provenance.json").read_text())
+    notes["00_cohort"] = notes["06_claims"] | {"inputs": {"secret/t1.nii.gz": "1" * 64}}
+    (base / "provenance.json").write_text(json.dumps(notes))
+    page = write_report(tmp_path / "c")
+    text = page.read_text()
+    assert not any("secret/" in p.read_text() for p in page.parent.rglob("*.html"))
+    assert not (page.parent / "notebooks" / "00_cohort.html").exists()
+    assert "a.csv" in text
     assert "These patients are <strong>phantoms" not in text
     assert "Cohort north" in text
+
+
+def test_pauses_between_parts_of_a_run_do_not_count():
+    assert busy_seconds([0, 5, 100], [10, 10, 1]) == 16
+    assert busy_seconds([], []) == 0
 
 
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(clone, tmp_path):

@@ -10,7 +10,7 @@ from pgmif_core.comparators import fused_gradient, gradient_domain, solve_screen
 from pgmif_core.demonstration import LABEL, RUN, aligned_slices, demonstration_store
 from pgmif_core.evaluation import cnr, sobel_against
 from pgmif_core.explorer import Explorer, explorable_runs, open_explorable
-from pgmif_core.images import write_image
+from pgmif_core.images import read_image, write_image
 from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.registration import displacement_error, head_points
 from pgmif_core.slices import write_patient
@@ -120,8 +120,62 @@ def test_files_and_images_are_placed_on_the_grid_of_t2w(tmp_path, phantom):
     np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(expected.shape), expected)
 
 
+def test_an_array_beside_a_file_is_turned_with_it(tmp_path, phantom):
+    flipped = sitk.Flip(phantom.T2w, [True, True, False])  # stored as many scanners store: not upright
+    path = write_image(flipped, tmp_path / "t2.nii.gz")
+    array, gtv = (sitk.GetArrayFromImage(read_image(p)) for p in (
+        path, write_image(sitk.Flip(phantom.gtv, [True, True, False]), tmp_path / "gtv.nii.gz")
+    ))
+    for images in ({"T2w": path, "copy": array}, {"copy": array, "other": path}):
+        viewer = view(images, gtv=gtv)
+        pixels = {name: sent(viewer, name)[1] for name in images}
+        assert len(set(pixels.values())) == 1
+        mask = np.frombuffer(sent(viewer, "outline GTV")[1], np.uint8)
+        np.testing.assert_array_equal(
+            mask.reshape(viewer.shape), sitk.GetArrayFromImage(phantom.gtv) > 0)
+
+
+def test_an_image_that_is_shown_later_is_resampled_as_well(phantom):
+    moved = sitk.Image(phantom.T2w)
+    moved.SetOrigin(np.add(phantom.T2w.GetOrigin(), (4.8, 0, 0)).tolist())
+    at_once, later = view({"T2w": phantom.T2w, "x": moved}), view({"T2w": phantom.T2w})
+    later.show("x", moved)
+    assert sent(later, "x")[1] == sent(at_once, "x")[1]
+    assert sent(later, "x")[1] != sent(later, "T2w")[1]
+
+
+def test_a_load_that_fails_changes_nothing(images, masks):
+    viewer = view(images, **masks)
+    before = viewer.panels, viewer.caption, dict(viewer._pixels)
+    for sources in (["T3w"], "T2w", {"far": np.zeros((2, 3, 4))}):
+        with pytest.raises(ValueError, match=r"T3w|T2w|far"):
+            viewer.load(images, **masks, sources=sources, caption="other")
+    assert (viewer.panels, viewer.caption, viewer._pixels) == before
+    viewer.slice = 99
+    assert viewer.slice == SHAPE[0] - 1
+    with pytest.raises(Exception, match="window"):
+        viewer.window = 0
+
+
+@pytest.mark.parametrize(("image", "message"), [
+    (sitk.Image([4, 4], sitk.sitkFloat32), "x: expected a grey image of three dimensions"),
+    (sitk.Image([4, 4, 4], sitk.sitkVectorFloat32, 3), "x: expected a grey image"),
+])
+def test_images_of_another_kind_are_refused_by_name(image, message):
+    with pytest.raises(ValueError, match=message):
+        view({"x": image})
+    with pytest.raises(ValueError, match="expected images by name"):
+        view(np.zeros((2, 3, 4)))
+
+
+def test_small_values_are_not_taken_for_an_image_in_0_to_1():
+    adc = np.random.default_rng(0).uniform(0, 0.003, SHAPE)
+    assert view({"ADC": adc}).panels[0]["high"] == pytest.approx(adc.max())
+
+
 def test_tensors_and_single_slices():
-    assert view({"a": torch.rand(5, 7), "b": torch.rand(1, 5, 7)}).shape == [1, 5, 7]
+    grown = torch.rand(1, 5, 7, requires_grad=True)
+    assert view({"a": torch.rand(5, 7), "b": grown, "c": grown.bfloat16()}).shape == [1, 5, 7]
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -217,6 +271,35 @@ def test_explorer_toggles_fuses_and_says_what_went_wrong(own_root):
     assert explorer.message.value == ""
     explorer.now.value = False
     assert "fuse now" not in explorer.viewer.shown
+
+
+def test_looking_makes_nothing_in_the_run(own_root):
+    before = sorted(p for p in (own_root / "results").rglob("*"))
+    Explorer(root=own_root).boxes["gmmci"].value = True
+    assert sorted(p for p in (own_root / "results").rglob("*")) == before
+
+
+def test_no_patient_is_shown_under_anothers_name(own_root, phantom, monkeypatch):
+    store = own_root / "results" / "mine" / "01_preprocessing" / "slices"
+    write_patient(store, aligned_slices(phantom, "sub-y"), {"settings": {}, "row": {}})
+    explorer = Explorer(root=own_root)
+    for box in explorer.boxes.values():
+        box.value = False
+    explorer.subject.value = "sub-y"
+    assert explorer.viewer.caption.startswith("sub-y")
+    assert explorer.viewer.shown == ["t2w"]
+    assert explorer.boxes["t2w"].value
+
+    def broken(*_):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr("pgmif_core.explorer.method_volume", broken)
+    explorer.subject.value = "sub-x"
+    assert "the disk is gone" in explorer.message.value
+    assert explorer.viewer.shown == []
+    monkeypatch.undo()
+    explorer.boxes["moi"].value = True
+    assert explorer.viewer.caption.startswith("sub-x")
 
 
 def test_a_misspelt_run_is_refused_with_those_there_are(own_root):

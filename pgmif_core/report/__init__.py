@@ -67,7 +67,9 @@ def write_report(root: Path, run: str = "") -> Path:
     (folder / "files").mkdir(parents=True)
     notes = json.loads((base / "provenance.json").read_text())
     label = notes["06_claims"]["cohort"]
-    executed = sorted((base / "notebooks").glob("*.ipynb"))
+    # 00_cohort shows the manifest: paths of real patients stay out of pages that are passed on
+    executed = [p for p in sorted((base / "notebooks").glob("*.ipynb"))
+                if label.startswith(PHANTOMS) or p.stem != "00_cohort"]
     pages = [notebook_page(p, folder / "notebooks", label)
              for p in tqdm(executed, "notebooks", leave=False, delay=2, disable=None)]
     body = templates(FOLDER).get_template("index.html.j2").render(
@@ -76,7 +78,8 @@ def write_report(root: Path, run: str = "") -> Path:
         made=f"commit {notes['06_claims']['commit']}", sections=SECTIONS.items(),
         findings=findings(figures), methods=table_html(method_table(figures), "Methods"),
         claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
-        tests=_tests(figures), provenance=_provenance(notes), details=_details(notes),
+        tests=_tests(figures), provenance=_provenance(notes),
+        details=_details(notes, label.startswith(PHANTOMS)),
         parameters=_parameters(base),
         notebooks=[(p.stem, f"notebooks/{p.name}") for p in pages], **_patients(base, folder, figures),
     )
@@ -147,9 +150,13 @@ def _provenance(notes: dict[str, Any]) -> Markup:
     return table_html(pd.DataFrame(rows), "Steps of the run, and what made them")
 
 
-def _details(notes: dict[str, Any]) -> str:
+def _details(notes: dict[str, Any], phantom: bool) -> str:
+    """Packages and inputs; of real patients only the inputs that are not their files."""
     packages = "\n".join(f"{n} {v}" for n, v in notes["06_claims"]["packages"].items())
-    inputs = {name: digest for note in notes.values() for name, digest in note["inputs"].items()}
+    inputs = {
+        name: digest for step, note in notes.items() for name, digest in note["inputs"].items()
+        if phantom or step != "00_cohort"
+    }
     return packages + "\n\n" + "\n".join(f"{digest}  {name}" for name, digest in sorted(inputs.items()))
 
 
@@ -164,7 +171,6 @@ def _patients(base: Path, folder: Path, figures: Path) -> dict[str, Any]:
     made = base / "00_cohort" / "phantoms.csv"
     manifest = pd.read_csv(base / "00_cohort" / "manifest.csv", dtype=str)
     modalities = [c for c in ("T1w", "T2w", *FURTHER_MODALITIES) if c in manifest]
-    # paths of real patients stay out of a page that is passed on
     cohort = (pd.read_csv(made).drop(columns="code") if made.exists()
               else manifest[["subject", "split", "source", "license"]])
     return {

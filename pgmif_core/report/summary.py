@@ -1,5 +1,6 @@
 """What a run came to: the numbers at the top of the report, from the run's own tables."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,15 @@ def method_table(figures: Path) -> pd.DataFrame:
     return table.dropna(axis="columns", how="all")
 
 
+def busy_seconds(begun: Iterable[float], seconds: Iterable[float]) -> float:
+    """Time in which at least one notebook ran: pauses of a run made in parts do not count."""
+    total, end = 0.0, 0.0
+    for start, took in sorted(zip(begun, seconds, strict=True)):
+        total += max(0.0, start + took - max(start, end))
+        end = max(end, start + took)
+    return total
+
+
 def key_numbers(figures: Path, patients: pd.DataFrame, flagged: int) -> list[tuple[str, str, str]]:
     """(what, number, beside it) of the report's first lines."""
     cnr = pd.read_csv(figures / "table_cnr.csv").set_index("method")["median"]
@@ -39,7 +49,7 @@ def key_numbers(figures: Path, patients: pd.DataFrame, flagged: int) -> list[tup
     verdicts = pd.read_csv(figures / "table_claims.csv")["verdict"].value_counts()
     q = [f"{sobel[('pgmif', source)]:.2f}" for source in sobel["pgmif"].index]
     seconds = pd.read_csv(figures / "table_seconds.csv")
-    minutes = (seconds["begun"] + seconds["seconds"]).max() / 60
+    minutes = busy_seconds(seconds["begun"], seconds["seconds"]) / 60
     splits = patients["split"].value_counts()
     return [
         ("test patients", str(splits.get("test", 0)), f"{splits.get('train', 0)} for training"),

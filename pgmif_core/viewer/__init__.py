@@ -14,7 +14,7 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from pgmif_core.viewer.volumes import Image, as_volumes, intensity_range, measures_of
+from pgmif_core.viewer.volumes import Image, Volumes, as_volumes, intensity_range, measures_of
 
 try:
     import anywidget
@@ -56,36 +56,47 @@ class Viewer(anywidget.AnyWidget):
     def __init__(self, **traits) -> None:
         super().__init__(**traits)
         self._pixels: dict[str, tuple[int, bytes, bool]] = {}
+        self._found = Volumes({}, {}, None)
         self._sources: dict[str, NDArray] = {}
-        self._masks: dict[str, NDArray] = {}
         self._version = 0
         self.on_msg(self._send_pixels)
 
+    @traitlets.validate("slice")
+    def _existing_slice(self, proposal: dict) -> int:
+        return int(np.clip(proposal["value"], 0, max(0, self.shape[0] - 1)))
+
+    @traitlets.validate("window")
+    def _open_window(self, proposal: dict) -> float:
+        if not proposal["value"] > 0:
+            raise traitlets.TraitError(f"window: expected above 0, found {proposal['value']}")
+        return proposal["value"]
+
     def load(
         self, images: Mapping[str, Image], gtv: Image | None = None, reference: Image | None = None,
-        sources: Sequence[str] | Mapping[str, Image] = ("T1w", "T2w"),
+        sources: Sequence[str] | Mapping[str, Image] | None = None,
         labels: Mapping[str, str] | None = None, caption: str = "", aspect: float | None = None,
     ) -> "Viewer":
         """Show another patient; arguments as of `view`. The slice stays where the shape does."""
-        if not images:
+        if not len(images):
             raise ValueError("expected at least one image, found none")
         first = "T2w" if "T2w" in images else next(iter(images))
         found = as_volumes(images, {"GTV": gtv, "reference": reference}, first)
+        measured = _sources(sources, found, first)
         shape = list(found.images[first].shape)
-        self._masks = found.masks
-        known = found.images
-        if isinstance(sources, Mapping):
-            known = as_volumes({**images, **sources}, {}, first).images
-        self._sources = {s: known[s] for s in sources if s in known}
-        self._pixels.clear()
-        outlines = [
-            {"name": f"outline {name}", "label": name, "colour": OUTLINE_COLOURS[name],
-             "version": self._keep(f"outline {name}", mask.astype("u1").tobytes(), True)}
-            for name, mask in found.masks.items()
-        ]
-        panels = [self._panel(n, v, (labels or {}).get(n, n)) for n, v in found.images.items()]
+        panels, pixels = [], {}
+        for name, volume in found.images.items():
+            label = (labels or {}).get(name, name)
+            panel, pixels[name] = self._panel(name, volume, label, found.masks, measured)
+            panels.append(panel)
+        outlines = []
+        for name, mask in found.masks.items():
+            version = self._next()
+            pixels[f"outline {name}"] = (version, mask.astype("u1").tobytes(), True)
+            outlines.append({"name": f"outline {name}", "label": name, "version": version,
+                             "colour": OUTLINE_COLOURS[name]})
         tumour = found.masks.get("GTV")
         largest = int(tumour.sum(axis=(1, 2)).argmax()) if tumour is not None else shape[0] // 2
+        self._found, self._sources, self._pixels = found, measured, pixels
         with self.hold_sync():
             if self.shape != shape:
                 self.shape, self.slice = shape, largest
@@ -95,11 +106,16 @@ class Viewer(anywidget.AnyWidget):
         return self
 
     def show(self, name: str, image: Image, label: str = "") -> None:
-        """Add an image, or replace the one of this name. ValueError where the shape differs."""
-        volume = as_volumes({name: image}, {}, name).images[name]
+        """Add an image, or replace the one of this name. ValueError where it does not fit the others."""
+        if not self.panels:
+            raise ValueError("expected a patient to be loaded first, found none: load({name: image})")
+        stored = self._found.stored
+        volume = as_volumes({name: image}, {}, name, stored).images[name]
         if list(volume.shape) != self.shape:
             raise ValueError(f"{name}: expected the shape {tuple(self.shape)}, found {volume.shape}")
-        panel = self._panel(name, volume, label or name)
+        panel, self._pixels[name] = self._panel(
+            name, volume, label or name, self._found.masks, self._sources
+        )
         if name in self.shown:
             self.panels = [panel if p["name"] == name else p for p in self.panels]
         else:
@@ -112,35 +128,43 @@ class Viewer(anywidget.AnyWidget):
         self.panels = [p for p in self.panels if p["name"] != name]
         self._pixels.pop(name)
 
+    def clear(self, caption: str = "") -> None:
+        """Show no patient at all."""
+        self._found, self._sources, self._pixels = Volumes({}, {}, None), {}, {}
+        with self.hold_sync():
+            self.panels, self.outlines, self.caption = [], [], caption
+
     @property
     def shown(self) -> list[str]:
         """Names of the panels, in their order."""
         return [p["name"] for p in self.panels]
 
-    def _keep(self, name: str, pixels: bytes, outline: bool = False) -> int:
+    def _next(self) -> int:
         self._version += 1
-        self._pixels[name] = (self._version, pixels, outline)
         return self._version
 
-    def _panel(self, name: str, volume: NDArray, label: str) -> dict:
+    def _panel(
+        self, name: str, volume: NDArray, label: str, masks: Mapping[str, NDArray],
+        sources: Mapping[str, NDArray],
+    ) -> tuple[dict, tuple[int, bytes, bool]]:
         low, high = intensity_range(volume)
-        pixels = np.rint((volume - low) * (FULL / (high - low))).astype("<u2")
+        pixels = np.rint((volume.astype(np.float64) - low) * (FULL / (high - low))).astype("<u2")
+        version = self._next()
         panel = {"name": name, "label": label, "low": low, "high": high, "measures": [],
-                 "version": self._keep(name, pixels.tobytes()), "patient": [], "slices": []}
-        if "GTV" not in self._masks:
-            return panel
-        tumour = self._masks["GTV"]
-        reference = self._masks.get("reference", np.zeros_like(tumour))
-        sources = list(self._sources.values())
-        return panel | {
-            "measures": ["CNR", *(f"Q {s}" for s in self._sources)],
-            "patient": measures_of(volume, sources, tumour, reference),
-            "slices": [
-                measures_of(volume[k, None], [s[k, None] for s in sources], tumour[k, None],
-                            reference[k, None])
-                for k in range(len(volume))
-            ],
-        }
+                 "version": version, "patient": [], "slices": []}
+        if "GTV" in masks:
+            tumour, others = masks["GTV"], list(sources.values())
+            reference = masks.get("reference", np.zeros_like(tumour))
+            panel |= {
+                "measures": ["CNR", *(f"Q {s}" for s in sources)],
+                "patient": measures_of(volume, others, tumour, reference),
+                "slices": [
+                    measures_of(volume[k, None], [s[k, None] for s in others], tumour[k, None],
+                                reference[k, None])
+                    for k in range(len(volume))
+                ],
+            }
+        return panel, (version, pixels.tobytes(), False)
 
     def _send_pixels(self, _, content: dict, __) -> None:
         for name in content.get("wanted", []):
@@ -149,19 +173,39 @@ class Viewer(anywidget.AnyWidget):
                 self.send({"pixels": name, "version": version, "outline": outline}, [pixels])
 
 
+def _sources(
+    sources: Sequence[str] | Mapping[str, Image] | None, found: Volumes, first: str
+) -> dict[str, NDArray]:
+    """What Q is measured against: T1w and T2w where shown, named images, or images given apart."""
+    if isinstance(sources, Mapping):
+        apart = as_volumes(sources, {}, next(iter(sources)), found.stored).images if sources else {}
+        for name, volume in apart.items():
+            if volume.shape != found.images[first].shape:
+                raise ValueError(f"{name}: expected the shape of {first}, "
+                                 f"{found.images[first].shape}, found {volume.shape}")
+        return apart
+    if sources is None:
+        return {s: found.images[s] for s in ("T1w", "T2w") if s in found.images}
+    unknown = [sources] if isinstance(sources, str) else [s for s in sources if s not in found.images]
+    if unknown:
+        raise ValueError(f"sources: expected names among {list(found.images)}, found {unknown}")
+    return {s: found.images[s] for s in sources}
+
+
 def view(
     images: Mapping[str, Image], gtv: Image | None = None, reference: Image | None = None,
-    sources: Sequence[str] | Mapping[str, Image] = ("T1w", "T2w"),
+    sources: Sequence[str] | Mapping[str, Image] | None = None,
     labels: Mapping[str, str] | None = None, caption: str = "", aspect: float | None = None,
 ) -> Viewer:
     """Show images of one patient side by side, in a notebook.
 
     `images` by name: arrays or tensors (slices, h, w) or (h, w), SimpleITK images, or paths that
-    `read_image` takes; the latter two are resampled to the grid of T2w, or of the first image. `gtv` and
-    `reference`, masks of the same kinds, are drawn as outlines; with both, CNR (Eq. 8) stands under
-    every panel, with `gtv` the generalized Sobel (Eq. 12) against `sources`: names of images, or images
-    that need not be shown. `labels` are titles by name; `aspect` is the height of a pixel over its
-    width, for arrays. Values are shown as they are: 0 to 1 where all lie there, otherwise over each
-    image's own range. Raises ValueError on shapes that differ and on NaN.
+    `read_image` takes; the latter two are resampled to the grid of T2w (of the first image without one)
+    and laid upright. Arrays beside them have the shape and order of that file. `gtv` and `reference`,
+    masks of the same kinds, are drawn as outlines; with both, CNR (Eq. 8) stands under every panel,
+    with `gtv` the generalized Sobel (Eq. 12) against `sources`: names of images (T1w
+    and T2w where shown), or images that need not be shown. `labels` are titles by name; `aspect` is
+    the height of a pixel over its width, for arrays. Values are shown as they are: 0 to 1 where all lie
+    there, otherwise over each image's own range. Raises ValueError on shapes that differ and on NaN.
     """
     return Viewer().load(images, gtv, reference, sources, labels, caption, aspect)

@@ -24,6 +24,11 @@ function signedColour(fraction) {
   return t > 0 ? rgb(full, fade, fade) : rgb(fade, fade, full);
 }
 
+function oddTile(p, width) {
+  const tile = Math.max(4, Math.round(width / 8));
+  return (Math.floor(p / width / tile) + Math.floor((p % width) / tile)) % 2 === 1;
+}
+
 // colours of one slice; `own` and `other` are { panel, pixels }, pixels of that slice alone
 function sliceColours(own, other, view, table, window, width) {
   const out = new Uint32Array(own.pixels.length);
@@ -34,12 +39,20 @@ function sliceColours(own, other, view, table, window, width) {
     }
     return out;
   }
-  const tile = Math.max(4, Math.round(width / 8)), tiled = view === "checkerboard";
   for (let p = 0; p < out.length; p++) {
-    const odd = tiled && (Math.floor(p / width / tile) + Math.floor((p % width) / tile)) % 2;
+    const odd = view === "checkerboard" && oddTile(p, width);
     out[p] = table[(odd ? other : own).pixels[p]];
   }
   return out;
+}
+
+// the value under the cursor: in a difference the difference, in a checkerboard that of the tile's image
+function readOut(own, other, view, p, width) {
+  const same = own.panel.name === other?.panel.name;
+  const shown = view === "checkerboard" && oddTile(p, width) ? other : own;
+  let value = real(shown.panel, shown.pixels[p]);
+  if (view === "difference" && !same) value -= real(other.panel, other.pixels[p]);
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 // the border of a mask along pixel edges, in image coordinates
@@ -94,7 +107,7 @@ function drawSlice(panel, colours, shape, aspect, zoom, outlines, cursor) {
   if (image.width !== width || image.height !== height) Object.assign(image, { width, height });
   image.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(colours.buffer), width, height), 0, 0);
   context.setTransform(t.sx, 0, 0, t.sy, t.ox, t.oy);
-  context.imageSmoothingEnabled = false;
+  context.imageSmoothingEnabled = Math.min(t.sx, t.sy) < 1; // pixels stay sharp unless they are merged
   context.drawImage(image, 0, 0);
   context.lineWidth = (1.5 * devicePixelRatio) / t.sx;
   for (const { path, colour } of outlines) {

@@ -13,62 +13,97 @@ from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.slices import upright
 
 Image = Any  # array or tensor (slices, h, w) or (h, w), a SimpleITK image, or the path of one
+UNIT_RANGE_FROM = 0.1  # a largest value below it is not that of an image scaled to [0, 1]
 
 
 class Volumes(NamedTuple):
-    """`images` and `masks` (slices, h, w) on one grid; `aspect`: height of a pixel over its width."""
+    """`images` and `masks` (slices, h, w) on one grid, upright where `stored` places them in space.
+
+    `stored` is the image whose grid all have (as its file stores it), None where all are arrays.
+    """
 
     images: dict[str, NDArray[np.float32]]
     masks: dict[str, NDArray[np.bool_]]
-    aspect: float
+    stored: sitk.Image | None
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel over its width."""
+        spacing = upright(self.stored).GetSpacing() if self.stored is not None else (1, 1)
+        return float(spacing[1] / spacing[0])
 
 
-def _opened(image: Image) -> Any:
-    return read_image(image) if isinstance(image, str | os.PathLike) else image
+def as_volumes(
+    images: Mapping[str, Image], masks: Mapping[str, Image | None], first: str,
+    stored: sitk.Image | None = None,
+) -> Volumes:
+    """Images and masks as arrays of one shape, that of image `first`, or of `stored` where given.
 
-
-def as_volumes(images: Mapping[str, Image], masks: Mapping[str, Image | None], first: str) -> Volumes:
-    """Images and masks as arrays of one shape.
-
-    Files and SimpleITK images are laid upright and resampled to the grid of image `first`; beside
-    arrays, which have no place in space, they must have its shape. Raises ValueError naming the image.
+    Files and SimpleITK images are put on the grid of `stored` (of `first`, or of the first of them
+    that has one) and laid upright; arrays must have its shape as its file stores it, and are turned
+    with it. Raises ValueError naming the image.
     """
-    opened = {name: _opened(image) for name, image in images.items()}
-    drawn = {name: _opened(mask) for name, mask in masks.items() if mask is not None}
-    grid = opened[first] if isinstance(opened[first], sitk.Image) else None
-    aspect = 1.0
-    if grid is not None:
-        grid = upright(grid)
-        aspect = grid.GetSpacing()[1] / grid.GetSpacing()[0]
-    volumes = {name: _array(name, image, grid) for name, image in opened.items()}
-    shape = volumes[first].shape
-    outlines = {name: _array(name, mask, grid, nearest=True) > 0 for name, mask in drawn.items()}
-    for name, volume in (volumes | outlines).items():
-        if volume.shape != shape:
-            raise ValueError(f"{name}: expected the shape of {first}, {shape}, found {volume.shape}")
-        if not np.isfinite(volume).all():
-            raise ValueError(f"{name}: expected finite values, found NaN or infinite ones")
-    return Volumes(volumes, outlines, float(aspect))
-
-
-def _array(name: str, image: Any, grid: sitk.Image | None, nearest: bool = False) -> NDArray:
-    if isinstance(image, sitk.Image):
-        placed = image if grid is None else resample(upright(image), grid, nearest=nearest)
-        image = sitk.GetArrayFromImage(placed)
-    volume = np.asarray(image, dtype=np.float32)
-    volume = volume[None] if volume.ndim == 2 else volume
-    if volume.ndim != 3 or not volume.size:
+    if not isinstance(images, Mapping):
         raise ValueError(
-            f"{name}: expected an image (slices, height, width) or (height, width), found shape "
-            f"{np.shape(image)}"
+            f"expected images by name, {{'T2w': image}}, found {type(images).__name__}"
         )
-    return volume
+    opened = {name: _opened(name, image) for name, image in images.items()}
+    drawn = {name: _opened(name, mask) for name, mask in masks.items() if mask is not None}
+    if stored is None:
+        placed = [i for i in (opened[first], *opened.values()) if isinstance(i, sitk.Image)]
+        stored = placed[0] if placed else None
+    shape = opened[first].shape if stored is None else stored.GetSize()[::-1]
+    what = first if stored is None or stored is opened[first] else "the image that places them"
+    volumes = {name: _placed(name, image, stored, shape, what) for name, image in opened.items()}
+    outlines = {n: _placed(n, mask, stored, shape, what, nearest=True) > 0 for n, mask in drawn.items()}
+    return Volumes(volumes, outlines, stored)
+
+
+def _opened(name: str, image: Image) -> sitk.Image | NDArray[np.float32]:
+    """A SimpleITK image of three dimensions, or an array (slices, h, w) of finite values."""
+    if isinstance(image, str | os.PathLike):
+        image = read_image(image)
+    if isinstance(image, sitk.Image):
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+            parts = image.GetNumberOfComponentsPerPixel()
+            raise ValueError(f"{name}: expected a grey image of three dimensions, found "
+                             f"{image.GetDimension()} and {parts} values per pixel")
+        values = sitk.GetArrayViewFromImage(image)
+    else:
+        if hasattr(image, "detach"):
+            image = image.detach().cpu().float().numpy()
+        values = image = np.asarray(image, dtype=np.float32)
+        values = image = image[None] if image.ndim == 2 else image
+        if image.ndim != 3 or not image.size:
+            raise ValueError(f"{name}: expected an image (slices, height, width) or (height, width), "
+                             f"found shape {image.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite values, found NaN or infinite ones")
+    return image
+
+
+def _placed(
+    name: str, image: sitk.Image | NDArray, stored: sitk.Image | None, shape: Sequence[int], what: str,
+    nearest: bool = False,
+) -> NDArray[np.float32]:
+    if not isinstance(image, sitk.Image):
+        if image.shape != tuple(shape):
+            raise ValueError(
+                f"{name}: expected the shape of {what}, {tuple(shape)}, found {image.shape}"
+            )
+        if stored is None:
+            return image
+        array, image = image, sitk.GetImageFromArray(image)
+        image.CopyInformation(stored)
+    smooth = image if nearest else sitk.Cast(image, sitk.sitkFloat32)  # else means of integers are cut
+    array = sitk.GetArrayFromImage(resample(upright(smooth), upright(stored), nearest=nearest))
+    return array.astype(np.float32)
 
 
 def intensity_range(volume: NDArray) -> tuple[float, float]:
-    """0 to 1 where all values lie there, else least and largest value (a constant gets a range of 1)."""
+    """0 to 1 for images scaled like that, else least and largest value (a constant: a range of 1)."""
     low, high = float(volume.min()), float(volume.max())
-    if low >= 0 and high <= 1:
+    if low >= 0 and (UNIT_RANGE_FROM < high <= 1 or high == 0):
         return 0.0, 1.0
     return low, high if high > low else low + 1
 

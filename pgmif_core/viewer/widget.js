@@ -1,14 +1,16 @@
 // The slice viewer of pgmif as an anywidget: state and events; drawing.js draws. Every panel is drawn in the
 // browser, so that scrolling never waits for Python: pixels come once per panel, as messages.
-
 const HELP = "Wheel or ↑ ↓: slice (Page Up, Page Down: five; Home, End) · drag: window and level · Ctrl + wheel or " +
   "+ −: zoom · Shift + drag: move · double click or 0: reset · i images, d difference, c checkerboard · o outlines";
 
 const SMALLEST_PX = 190, LARGEST_PX = 420; // width of a panel
 
+const WAITING = "waiting for pixels; if they do not come, run the cell again";
+
 function element(tag, attributes = {}, children = []) {
   const node = document.createElement(tag);
   // JupyterLab's shortcuts (arrows, d, i …) would take the keys of whatever has the focus
+  if (tag === "output") node.setAttribute("aria-live", "off"); // it changes at every move of the pointer
   if (["input", "select", "button", "summary"].includes(tag)) node.dataset.lmSuppressShortcuts = "true";
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") node.textContent = value;
@@ -62,7 +64,9 @@ function render({ model, el }) {
     model.save_changes();
     later();
   };
-  let cursor = null, panels = [], grey = null, greyOf = "", pending = 0, drawn = 0, asked = performance.now();
+  const requested = new Map(); // name → version that was asked for
+  const here = () => clamp(get("slice"), 0, Math.max(0, get("shape")[0] - 1)); // the slice that is shown
+  let drag = null, cursor = null, panels = [], grey = null, greyOf = "", pending = 0, drawn = 0, asked = performance.now();
 
   const bar = toolbar(), grid = element("div", { class: "grid" });
   const status = element("div", { class: "status" }), caption = element("div", { class: "caption" });
@@ -103,7 +107,10 @@ function render({ model, el }) {
       [element("span", { text: " ▬ ", style: `color: ${o.colour}` }), o.label]));
     bar.names.parentElement.hidden = !get("outlines").length;
     caption.textContent = get("caption");
-    const wanted = [...get("panels"), ...get("outlines")].filter((p) => buffers.get(p.name)?.version !== p.version);
+    const shown = [...get("panels"), ...get("outlines")], names = new Set(shown.map((p) => p.name));
+    for (const kept of [buffers, requested]) for (const name of kept.keys()) if (!names.has(name)) kept.delete(name);
+    const wanted = shown.filter((p) => buffers.get(p.name)?.version !== p.version && requested.get(p.name) !== p.version);
+    wanted.forEach((p) => requested.set(p.name, p.version));
     if (wanted.length) model.send({ wanted: wanted.map((p) => p.name) });
     later();
   }
@@ -163,19 +170,25 @@ function render({ model, el }) {
       // a wheel sends few large steps, a touchpad many small ones
       travelled += event.deltaMode ? Math.sign(event.deltaY) * 50 : event.deltaY;
       if (Math.abs(travelled) < 40) return;
-      moveTo(get("slice") + Math.sign(travelled));
+      moveTo(here() + Math.sign(travelled));
       travelled = 0;
     }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => {
       event.preventDefault();
       root.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
+      drag ??= { id: event.pointerId, x: event.clientX, y: event.clientY };
     });
+    for (const ended of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(ended, (event) => { if (drag?.id === event.pointerId) drag = null; });
+    }
     canvas.addEventListener("pointermove", (event) => {
-      const { movementX: dx, movementY: dy, buttons, shiftKey } = event, box = canvas.getBoundingClientRect();
-      if (buttons && (shiftKey || buttons > 1)) {
+      const box = canvas.getBoundingClientRect(), own = drag?.id === event.pointerId;
+      const dx = own ? event.clientX - drag.x : 0, dy = own ? event.clientY - drag.y : 0;
+      if (own) Object.assign(drag, { x: event.clientX, y: event.clientY });
+      if (own && (event.shiftKey || event.buttons > 1)) {
         moveCentre(-dx / box.width / zoom.scale, -dy / box.height / zoom.scale);
-      } else if (buttons) {
+      } else if (own) {
         const window = clamp(get("window") * Math.exp(dx * 0.006), 0.01, 4);
         set({ window, level: clamp(get("level") + dy * 0.003 * window, -0.5, 1.5) });
       }
@@ -189,7 +202,7 @@ function render({ model, el }) {
 
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "INPUT"].includes(event.target.tagName)) return;
-    const k = get("slice"), up = () => moveTo(k + 1), down = () => moveTo(k - 1), nearer = () => zoomBy(1.25, cursor);
+    const k = here(), up = () => moveTo(k + 1), down = () => moveTo(k - 1), nearer = () => zoomBy(1.25, cursor);
     const action = {
       ArrowUp: up, ArrowRight: up, ArrowDown: down, ArrowLeft: down, PageUp: () => moveTo(k + 5),
       PageDown: () => moveTo(k - 5), Home: () => moveTo(0), End: () => moveTo(get("shape")[0] - 1),
@@ -208,14 +221,15 @@ function render({ model, el }) {
   bar.outlined.addEventListener("change", () => set({ outlined: bar.outlined.checked }));
   bar.reset.addEventListener("click", resetView);
 
+  // null until pixels of this very version are there: never those of another patient
   function slicePixels(panel) {
-    const [, height, width] = get("shape"), first = get("slice") * height * width;
-    const pixels = buffers.get(panel.name)?.data.subarray(first, first + height * width);
-    return pixels?.length === height * width ? { panel, pixels } : null;
+    const [, height, width] = get("shape"), first = here() * height * width, held = buffers.get(panel.name);
+    const pixels = held?.version === panel.version && held.data.subarray(first, first + height * width);
+    return pixels && pixels.length === height * width ? { panel, pixels } : null;
   }
 
   function outlinesHere() {
-    const [, height, width] = get("shape"), k = get("slice"), found = [];
+    const [, height, width] = get("shape"), k = here(), found = [];
     for (const outline of get("outlined") ? get("outlines") : []) {
       const key = `${outline.name} ${k}`, mask = slicePixels(outline)?.pixels;
       if (!mask) continue;
@@ -227,7 +241,7 @@ function render({ model, el }) {
 
   function draw() {
     pending = 0;
-    const shape = get("shape"), [n, height, width] = shape, k = clamp(get("slice"), 0, n - 1), view = get("view");
+    const shape = get("shape"), [n, height, width] = shape, k = here(), view = get("view");
     if (!n || !root.isConnected) return;
     if (greyOf !== `${get("window")} ${get("level")}`) {
       grey = greyTable(get("window"), get("level"));
@@ -236,19 +250,21 @@ function render({ model, el }) {
     const other = panels.find((p) => p.name === get("against")) ?? panels[0], outlines = outlinesHere();
     const row = cursor && Math.floor(cursor.y), column = cursor && Math.floor(cursor.x);
     const over = cursor && row >= 0 && column >= 0 && row < height && column < width;
+    let missing = 0;
     for (const panel of panels) {
       const own = slicePixels(panel), theirs = slicePixels(other), ready = own && (view === "images" || theirs);
+      if (!own) missing += 1;
       const colours = ready && sliceColours(own, theirs, view, grey, get("window"), width);
       drawSlice(panel, colours, shape, get("aspect"), zoom, outlines, over ? cursor : null);
       panel.canvas.setAttribute("aria-label", `${panel.label}, slice ${k + 1} of ${n}, ${view}`);
       panel.title.textContent = view === "difference" && panel !== other ? `${panel.label} − ${other.label}` : panel.label;
-      panel.value.textContent = over && own ? real(panel, own.pixels[row * width + column]).toPrecision(3) : "";
+      panel.value.textContent = over && ready ? readOut(own, theirs, view, row * width + column, width) : "";
       if (panel.tableOf !== `${k} ${panel.version}`) {
         panel.table.replaceChildren(...(panel.measures.length ? measureTable(panel, k) : []));
         panel.tableOf = `${k} ${panel.version}`;
       }
     }
-    showState(n, k, view, other, over && `row ${row}, column ${column}`);
+    showState(n, k, view, other, missing ? WAITING : over && `row ${row}, column ${column}`);
     root.dataset.drawn = ++drawn;
     root.dataset.milliseconds = performance.now() - asked;
   }
