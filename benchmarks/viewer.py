@@ -4,8 +4,6 @@ Needs Chromium (apt install chromium). Opens a page with the viewer and six pane
 Jupyter: what is measured is the drawing, from a key to the painted frame. Writes benchmarks/viewer.csv.
 """
 
-import base64
-import json
 import shutil
 import sys
 import tempfile
@@ -16,26 +14,10 @@ import pandas as pd
 
 from pgmif_core.files import replacing
 from pgmif_core.parameters import find_root
-from pgmif_core.viewer import FOLDER, Viewer, view
+from pgmif_core.viewer import Viewer, view
 
 PANELS, TARGET_MS = 6, 100
 SIZES = {"as in a run": (20, 192, 192), "fine matrix": (8, 512, 512)}
-PAGE = """<!doctype html><html><head><style>{css}</style></head><body><script type="module">
-{esm}
-const state = {state}, buffers = {buffers}, heard = {{}};
-const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-const model = {{
-  get: (name) => state[name],
-  set: (name, value) => {{
-    state[name] = value;
-    (heard[`change:${{name}}`] ?? []).forEach((f) => f());
-  }},
-  save_changes: () => {{}}, on: (name, f) => (heard[name] ??= []).push(f), off: () => {{}},
-  send: ({{ wanted }}) => wanted.forEach((name) =>
-    heard["msg:custom"].forEach((f) => f(buffers[name][0], [bytes(buffers[name][1])]))),
-}};
-render({{ model, el: document.body }});
-</script></body></html>"""
 # from the key to the end of the second frame: the first one draws, the second shows what it drew
 CHANGES = """async (view) => {
   const root = document.querySelector(".pgmif-viewer"), times = [];
@@ -52,21 +34,6 @@ CHANGES = """async (view) => {
   }
   return times;
 }"""
-
-
-def page_text(viewer: Viewer) -> str:
-    """A page with the viewer's own script and style and its state, but without a kernel."""
-    names = ("shape", "aspect", "panels", "outlines", "slice", "view", "against", "window", "level",
-             "outlined", "caption")
-    state = {name: getattr(viewer, name) for name in names}
-    buffers = {
-        name: ({"pixels": name, "version": version, "outline": outline},
-               base64.b64encode(pixels).decode())
-        for name, (version, pixels, outline) in viewer._pixels.items()
-    }
-    css, *script = ((FOLDER / name).read_text() for name in ("viewer.css", "drawing.js", "widget.js"))
-    return PAGE.format(css=css, esm="\n".join(script), state=json.dumps(state),
-                       buffers=json.dumps(buffers))
 
 
 def noise_viewer(shape: tuple[int, int, int]) -> Viewer:
@@ -91,10 +58,8 @@ def main() -> int:
         )
         for name, shape in SIZES.items():
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
-            path = Path(folder) / "viewer.html"
-            path.write_text(page_text(noise_viewer(shape)))
-            page.goto(path.as_uri())
-            page.wait_for_selector(".pgmif-viewer canvas")
+            page.goto(noise_viewer(shape).save_as_html(Path(folder) / "viewer.html").as_uri())
+            page.wait_for_selector(".pgmif-viewer[data-missing='0']")
             for shown, key in (("images", "i"), ("difference", "d"), ("checkerboard", "c")):
                 times = page.evaluate(CHANGES, key)
                 rows.append({"slices": f"{name}: {shape[0]} of {shape[1]}×{shape[2]}", "view": shown,

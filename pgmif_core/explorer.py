@@ -100,21 +100,24 @@ def weights_for(shown: Shown, method: str) -> Path | None:
 
 
 def offered_methods(shown: Shown) -> dict[str, str]:
-    """What can be shown of a run's patients, name → label: sources, methods, other programs' images.
-
-    "released" in a label: fused here with the released weights, which have seen phantoms only.
-    """
+    """What can be shown of a run's patients, name → label: sources, methods, other programs' images."""
     folder = _fused(shown, "", "").parent
     written = {p.stem.split("_desc-")[1].removesuffix("_T2w") for p in folder.glob("*_desc-*_T2w.nii")}
-    labels = {}
     methods = compared_methods(shown.modalities)
-    for name in ordered_methods(methods.keys() | written):
-        weights = weights_for(shown, name) if name in methods and methods[name].needs_weights else None
-        if name not in written and methods[name].needs_weights and weights is None:
-            continue
-        ours = name in written or weights is None or weights == _own_weights(shown, name)
-        labels[name] = method_named(name).label + ("" if ours else ", released")
-    return labels
+    return {
+        name: method_named(name).label for name in ordered_methods(methods.keys() | written)
+        if name in written or not methods[name].needs_weights or weights_for(shown, name)
+    }
+
+
+def panel_label(shown: Shown, subject: str, method: str) -> str:
+    """A method's label; with "released" where weights that have seen phantoms only made this image."""
+    chosen = compared_methods(shown.modalities).get(method)
+    written = _fused(shown, subject, method).exists()
+    released = chosen is not None and chosen.needs_weights and (
+        shown.run.parameters.released if written else not _own_weights(shown, method).exists()
+    )
+    return method_named(method).label + (", released" if released else "")
 
 
 def method_volume(shown: Shown, patient: PatientSlices, method: str) -> NDArray[np.float32]:
@@ -173,6 +176,7 @@ class Explorer(ipywidgets.VBox):
     def _show_run(self) -> None:
         self.shown = open_explorable(self.root, self.cohort.value)
         wanted = [n for n, box in self.boxes.items() if box.value] or FIRST_SHOWN
+        left = [*self.methods.children, *self.sliders.children]
         self.boxes = {
             name: ipywidgets.Checkbox(name in wanted, description=label, indent=False,
                                       layout={"width": "auto", "margin": "0 14px 0 0"})
@@ -182,6 +186,8 @@ class Explorer(ipywidgets.VBox):
             box.observe(self._guarded(partial(self._toggle, name)), "value")
         self.methods.children = tuple(self.boxes.values())
         self._build_sliders()
+        for widget in left:  # else the kernel keeps them
+            widget.close()
         self.patient = None
         self.subject.options = [(text, subject) for subject, text in self.shown.subjects.items()]
         self.subject.value = next(iter(self.shown.subjects))
@@ -194,7 +200,7 @@ class Explorer(ipywidgets.VBox):
         chosen = [name for name, box in self.boxes.items() if box.value] or ["t2w"]
         images = {name: method_volume(self.shown, patient, name) for name in chosen}
         sources = {m: patient.sources[:, k] for k, m in enumerate(self.shown.modalities)}
-        labels = {name: box.description for name, box in self.boxes.items()}
+        labels = {name: panel_label(self.shown, patient.subject, name) for name in chosen}
         spacing = patient.grid.GetSpacing()
         self.viewer.load(
             images, patient.gtv, patient.reference, sources, labels,
@@ -216,7 +222,7 @@ class Explorer(ipywidgets.VBox):
             return
         order = [n for n, box in self.boxes.items() if box.value] + [NOW]
         volume = method_volume(self.shown, self.patient, name)
-        self.viewer.show(name, volume, self.boxes[name].description)
+        self.viewer.show(name, volume, panel_label(self.shown, self.patient.subject, name))
         self.viewer.panels = sorted(self.viewer.panels, key=lambda p: order.index(p["name"]))
 
     def _build_sliders(self) -> None:

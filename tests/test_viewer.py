@@ -1,19 +1,20 @@
-"""The viewer's Python side: what it sends, what it measures, what it refuses; the explorer's menus."""
+"""The viewer's Python side: what it sends, what it measures, what it writes, what it refuses."""
+
+import base64
+import gzip
+import json
+import re
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-import yaml
 
 from pgmif_core.comparators import fused_gradient, gradient_domain, solve_screened_poisson
-from pgmif_core.demonstration import LABEL, RUN, aligned_slices, demonstration_store
-from pgmif_core.evaluation import cnr, sobel_against
-from pgmif_core.explorer import Explorer, explorable_runs, open_explorable
+from pgmif_core.demonstration import aligned_slices
 from pgmif_core.images import read_image, write_image
 from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.registration import displacement_error, head_points
-from pgmif_core.slices import write_patient
 from pgmif_core.viewer import FULL, Viewer, view
 
 SHAPE = (3, 11, 14)
@@ -198,6 +199,32 @@ def test_a_mask_of_another_shape_is_refused(images, masks):
         viewer.show("late", np.zeros((3, 4, 5)))
 
 
+def test_a_saved_page_holds_all_slices_and_nothing_else_is_fetched(images, masks, tmp_path):
+    viewer = view(images, **masks, labels={"fused": "</script><b>x"}, caption="sub-x & <i>co</i>")
+    viewer.view = "difference"
+    path = viewer.save_as_html(str(tmp_path / "patient.html"))
+    text = path.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="patient">(.*?)</script>', text, re.DOTALL).group(1))
+    assert data["state"]["panels"][2]["label"] == "</script><b>x"
+    assert data["state"]["view"] == "difference"
+    assert set(data["pixels"]) == {*images, "outline GTV", "outline reference"}
+    for name in images:
+        values = gzip.decompress(base64.b64decode(data["pixels"][name]["packed"]))
+        assert values == sent(viewer, name)[1]
+        assert data["pixels"][name]["message"] == sent(viewer, name)[0]
+    assert "<h1>sub-x &amp; &lt;i&gt;co&lt;/i&gt;</h1>" in text
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+    assert path.read_bytes() == viewer.save_as_html(tmp_path / "again.html").read_bytes()
+
+
+def test_a_page_is_refused_before_it_is_written(images, tmp_path):
+    with pytest.raises(ValueError, match="expected a patient to be loaded first"):
+        Viewer().save_as_html(tmp_path / "x.html")
+    with pytest.raises(ValueError, match="expected a folder to write x"):
+        view(images).save_as_html(tmp_path / "none" / "x.html")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_views_are_refused():
     with pytest.raises(Exception, match="checkerboard"):
         Viewer(view="sideways")
@@ -228,101 +255,3 @@ def test_known_displacement_aligns_the_phantom(phantom):
     assert patient.reference.any()
     back = sitk.DisplacementFieldTransform(sitk.InvertDisplacementField(phantom.displacement, 50))
     assert np.median(displacement_error(back, phantom.displacement, head_points(phantom.T2w))) < 0.05
-
-
-@pytest.fixture
-def own_root(root, tmp_path, phantom):
-    """A clone with one run of one patient, without weights of its own."""
-    (tmp_path / "Snakefile").touch()
-    for name in ("params", "weights", "data_manifest.csv"):
-        (tmp_path / name).symlink_to(root / name)
-    store = tmp_path / "results" / "mine" / "01_preprocessing" / "slices"
-    write_patient(store, aligned_slices(phantom, "sub-x"), {"settings": {}, "row": {}})
-    return tmp_path
-
-
-def test_explorer_shows_a_run(own_root):
-    explorer = Explorer(root=own_root)
-    assert explorer.cohort.options == ("mine",)
-    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi"]
-    assert explorer.viewer.caption == "sub-x: mine"
-    assert explorer.boxes["pgmif"].description == "PGMIF, released"
-    by_name = {p["name"]: p["patient"] for p in explorer.viewer.panels}
-    patient = explorer.patient
-    t2w = np.array(patient.sources[:, 1])
-    np.testing.assert_allclose(by_name["t2w"][0], cnr(t2w, patient), rtol=1e-5)
-    np.testing.assert_allclose(by_name["t2w"][1], sobel_against(t2w, patient, 0), rtol=1e-5)
-
-
-def test_explorer_toggles_fuses_and_says_what_went_wrong(own_root):
-    explorer = Explorer(root=own_root)
-    explorer.boxes["wavelet"].value = True
-    explorer.boxes["pgmif"].value = False
-    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif_plus", "average", "moi", "wavelet"]
-    explorer.now.value = True
-    first = explorer.viewer.panels[-1]
-    explorer.epsilon.value = 0.01
-    assert explorer.viewer.panels[-1]["version"] != first["version"]
-    assert explorer.viewer.panels[-1]["label"].startswith("Fused now, ε = 0.01")
-    for slider in explorer.weights:
-        slider.value = 0
-    assert "weights: expected 2" in explorer.message.value
-    explorer.weights[0].value = 1
-    assert explorer.message.value == ""
-    explorer.now.value = False
-    assert "fuse now" not in explorer.viewer.shown
-
-
-def test_looking_makes_nothing_in_the_run(own_root):
-    before = sorted(p for p in (own_root / "results").rglob("*"))
-    Explorer(root=own_root).boxes["gmmci"].value = True
-    assert sorted(p for p in (own_root / "results").rglob("*")) == before
-
-
-def test_no_patient_is_shown_under_anothers_name(own_root, phantom, monkeypatch):
-    store = own_root / "results" / "mine" / "01_preprocessing" / "slices"
-    write_patient(store, aligned_slices(phantom, "sub-y"), {"settings": {}, "row": {}})
-    explorer = Explorer(root=own_root)
-    for box in explorer.boxes.values():
-        box.value = False
-    explorer.subject.value = "sub-y"
-    assert explorer.viewer.caption.startswith("sub-y")
-    assert explorer.viewer.shown == ["t2w"]
-    assert explorer.boxes["t2w"].value
-
-    def broken(*_):
-        raise OSError("the disk is gone")
-
-    monkeypatch.setattr("pgmif_core.explorer.method_volume", broken)
-    explorer.subject.value = "sub-x"
-    assert "the disk is gone" in explorer.message.value
-    assert explorer.viewer.shown == []
-    monkeypatch.undo()
-    explorer.boxes["moi"].value = True
-    assert explorer.viewer.caption.startswith("sub-x")
-
-
-def test_a_misspelt_run_is_refused_with_those_there_are(own_root):
-    with pytest.raises(ValueError, match=r"results/yours: expected a run .* there are: mine"):
-        Explorer("yours", root=own_root)
-
-
-def test_a_run_says_its_cohort_and_its_parameters(own_root):
-    folder = own_root / "results" / "mine"
-    (folder / "parameters.yaml").write_text(yaml.safe_dump({"epsilon": 0.05, "run": "mine"}))
-    (folder / "01_preprocessing" / "provenance.json").write_text('{"cohort": "cohort north"}')
-    shown = open_explorable(own_root, "mine")
-    assert shown.run.label == "cohort north"
-    assert shown.run.parameters.epsilon == 0.05
-
-
-@pytest.mark.slow
-def test_without_a_run_phantoms_are_made_once(own_root):
-    said = []
-    store = demonstration_store(own_root, 1, said.append)
-    assert RUN in explorable_runs(own_root)
-    assert open_explorable(own_root, RUN).run.label == LABEL
-    before = {p: p.stat().st_mtime_ns for p in store.iterdir()}
-    assert said[0] == "making 1 phantoms, once"
-    demonstration_store(own_root, 1, said.append)
-    assert {p: p.stat().st_mtime_ns for p in store.iterdir()} == before

@@ -14,6 +14,7 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
+from pgmif_core.viewer.standalone import write_viewer
 from pgmif_core.viewer.volumes import Image, Volumes, as_volumes, intensity_range, measures_of
 
 try:
@@ -24,6 +25,9 @@ except ImportError as error:
 OUTLINE_COLOURS = {"GTV": "#E69F00", "reference": "#56B4E9"}  # Okabe-Ito
 FULL = 65535  # images are sent as 16-bit integers over their range
 FOLDER = Path(__file__).parent
+TRAITS = ("shape", "aspect", "panels", "outlines", "caption", "slice", "view", "against", "window",
+          "level", "outlined")
+SCRIPTS = ("drawing.js", "controls.js", "widget.js")
 
 
 def _synced(kind: type[traitlets.TraitType], *arguments, **keywords) -> traitlets.TraitType:
@@ -38,7 +42,7 @@ class Viewer(anywidget.AnyWidget):
     panel's range), `outlined`, `caption`.
     """
 
-    _esm = "\n".join((FOLDER / name).read_text() for name in ("drawing.js", "widget.js"))
+    _esm = "\n".join((FOLDER / name).read_text() for name in SCRIPTS)
     _css = FOLDER / "viewer.css"
 
     shape = _synced(traitlets.List, [0, 0, 0])
@@ -133,6 +137,23 @@ class Viewer(anywidget.AnyWidget):
         self._found, self._sources, self._pixels = Volumes({}, {}, None), {}, {}
         with self.hold_sync():
             self.panels, self.outlines, self.caption = [], [], caption
+
+    def save_as_html(self, path: str | Path, title: str = "") -> Path:
+        """Write the viewer as it stands, with all slices, as one page that opens offline; its path.
+
+        For a page to pass on: a whole head shows a face, so ask first whether the patient may be shown.
+        ValueError where no patient is loaded, or the folder is missing.
+        """
+        path = Path(path)
+        if not self.panels:
+            raise ValueError("expected a patient to be loaded first, found none: load({name: image})")
+        if not path.parent.is_dir():
+            raise ValueError(f"{path.parent}: expected a folder to write {path.name} into, found none")
+        state = {name: getattr(self, name) for name in TRAITS}
+        style, *script = ((FOLDER / n).read_text() for n in ("viewer.css", *SCRIPTS, "standalone.js"))
+        heading = title or self.caption or "pgmif viewer"
+        state["caption"] = "" if heading == self.caption else self.caption
+        return write_viewer(path, heading, state, self._pixels, "\n".join(script), style)
 
     @property
     def shown(self) -> list[str]:

@@ -4,7 +4,14 @@ const FULL = 65535; // pixels arrive as 16-bit integers over the range of their 
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const rgb = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-const real = (panel, pixel) => panel.low + (pixel / FULL) * (panel.high - panel.low);
+const span = (panel) => panel.high - panel.low;
+const real = (panel, pixel) => panel.low + (pixel / FULL) * span(panel);
+
+// values of two panels may be subtracted; where one range is many times the other, only their fractions
+const comparable = (a, b) => Math.max(span(a), span(b)) <= 4 * Math.min(span(a), span(b));
+const difference = (own, other, p) => (comparable(own.panel, other.panel)
+  ? real(own.panel, own.pixels[p]) - real(other.panel, other.pixels[p])
+  : (own.pixels[p] - other.pixels[p]) / FULL);
 
 // grey of each pixel value; window and level are fractions of the panel's range
 function greyTable(window, level) {
@@ -33,10 +40,8 @@ function oddTile(p, width) {
 function sliceColours(own, other, view, table, window, width) {
   const out = new Uint32Array(own.pixels.length);
   if (view === "difference" && own.panel.name !== other.panel.name) {
-    const range = window * Math.max(own.panel.high - own.panel.low, other.panel.high - other.panel.low);
-    for (let p = 0; p < out.length; p++) {
-      out[p] = signedColour((2 * (real(own.panel, own.pixels[p]) - real(other.panel, other.pixels[p]))) / range);
-    }
+    const range = window * (comparable(own.panel, other.panel) ? Math.max(span(own.panel), span(other.panel)) : 1);
+    for (let p = 0; p < out.length; p++) out[p] = signedColour((2 * difference(own, other, p)) / range);
     return out;
   }
   for (let p = 0; p < out.length; p++) {
@@ -50,8 +55,7 @@ function sliceColours(own, other, view, table, window, width) {
 function readOut(own, other, view, p, width) {
   const same = own.panel.name === other?.panel.name;
   const shown = view === "checkerboard" && oddTile(p, width) ? other : own;
-  let value = real(shown.panel, shown.pixels[p]);
-  if (view === "difference" && !same) value -= real(other.panel, other.pixels[p]);
+  const value = view === "difference" && !same ? difference(own, other, p) : real(shown.panel, shown.pixels[p]);
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
@@ -79,18 +83,15 @@ function canvasTransform(canvas, zoom, height, width) {
   return { sx, sy, ox: canvas.width / 2 - zoom.x * width * sx, oy: canvas.height / 2 - zoom.y * height * sy };
 }
 
-function strokeCrosshair(context, { x, y }, t, height, width) {
-  const gx = (8 * devicePixelRatio) / t.sx, gy = (8 * devicePixelRatio) / t.sy;
-  context.beginPath();
+function crosshair({ x, y }, height, width, gx, gy) {
+  const path = new Path2D();
   for (const [x0, y0, x1, y1] of [
     [0, y, x - gx, y], [x + gx, y, width, y], [x, 0, x, y - gy], [x, y + gy, x, height],
   ]) {
-    context.moveTo(x0, y0);
-    context.lineTo(x1, y1);
+    path.moveTo(x0, y0);
+    path.lineTo(x1, y1);
   }
-  context.strokeStyle = "#56B4E9";
-  context.lineWidth = devicePixelRatio / t.sx;
-  context.stroke();
+  return path;
 }
 
 // the slice, its outlines [{ path, colour }] and the crosshair, on a canvas as wide as the page shows it
@@ -109,10 +110,15 @@ function drawSlice(panel, colours, shape, aspect, zoom, outlines, cursor) {
   context.setTransform(t.sx, 0, 0, t.sy, t.ox, t.oy);
   context.imageSmoothingEnabled = Math.min(t.sx, t.sy) < 1; // pixels stay sharp unless they are merged
   context.drawImage(image, 0, 0);
-  context.lineWidth = (1.5 * devicePixelRatio) / t.sx;
-  for (const { path, colour } of outlines) {
-    context.strokeStyle = colour;
-    context.stroke(path);
-  }
-  if (cursor) strokeCrosshair(context, cursor, t, height, width);
+  // the path is transformed, not the pen: lines are as wide across as along pixels that are not square
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  const stroke = (path, colour, points) => {
+    const placed = new Path2D();
+    placed.addPath(path, new DOMMatrix([t.sx, 0, 0, t.sy, t.ox, t.oy]));
+    Object.assign(context, { strokeStyle: colour, lineWidth: points * devicePixelRatio });
+    context.stroke(placed);
+  };
+  outlines.forEach(({ path, colour }) => stroke(path, colour, 1.5));
+  const gap = 8 * devicePixelRatio;
+  if (cursor) stroke(crosshair(cursor, height, width, gap / t.sx, gap / t.sy), "#56B4E9", 1);
 }

@@ -1,59 +1,6 @@
-// The slice viewer of pgmif as an anywidget: state and events; drawing.js draws. Every panel is drawn in the
+// The slice viewer of pgmif as an anywidget: state and events; drawing.js draws, controls.js
+// builds the bar. Every panel is drawn in the
 // browser, so that scrolling never waits for Python: pixels come once per panel, as messages.
-const HELP = "Wheel or ↑ ↓: slice (Page Up, Page Down: five; Home, End) · drag: window and level · Ctrl + wheel or " +
-  "+ −: zoom · Shift + drag: move · double click or 0: reset · i images, d difference, c checkerboard · o outlines";
-
-const SMALLEST_PX = 190, LARGEST_PX = 420; // width of a panel
-
-const WAITING = "waiting for pixels; if they do not come, run the cell again";
-
-function element(tag, attributes = {}, children = []) {
-  const node = document.createElement(tag);
-  // JupyterLab's shortcuts (arrows, d, i …) would take the keys of whatever has the focus
-  if (tag === "output") node.setAttribute("aria-live", "off"); // it changes at every move of the pointer
-  if (["input", "select", "button", "summary"].includes(tag)) node.dataset.lmSuppressShortcuts = "true";
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const inWords = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
-
-function measureTable(panel, slice) {
-  const cells = (tag, values) => values.map((text) => element(tag, { text }));
-  const row = (name, values = []) => element("tr", {}, [
-    element("th", { text: name, scope: "row" }),
-    ...cells("td", panel.measures.map((_, k) => inWords(values[k]))),
-  ]);
-  return [
-    element("tr", {}, cells("th", ["", ...panel.measures])),
-    row("slice", panel.slices[slice]), row("patient", panel.patient),
-  ];
-}
-
-function toolbar() {
-  const parts = {
-    slider: element("input", { type: "range", min: 0, step: 1, "aria-label": "slice" }),
-    place: element("output", { class: "place" }),
-    view: element("select", { "aria-label": "view" },
-      ["images", "difference", "checkerboard"].map((v) => new Option(v, v))),
-    against: element("select", { "aria-label": "compared with" }),
-    outlined: element("input", { type: "checkbox" }),
-    names: element("span"),
-    window: element("output", { class: "window" }),
-    reset: element("button", { type: "button", text: "reset" }),
-  };
-  parts.bar = element("div", { class: "bar" }, [
-    element("label", { text: "slice " }, [parts.slider]), parts.place,
-    element("label", { text: "view " }, [parts.view]), element("label", { text: "against " }, [parts.against]),
-    element("label", {}, [parts.outlined, parts.names]), parts.window, parts.reset,
-  ]);
-  return parts;
-}
-
 function render({ model, el }) {
   const buffers = new Map(); // name → { version, data }
   const paths = new Map(); // "outline slice" → Path2D
@@ -71,7 +18,7 @@ function render({ model, el }) {
   const bar = toolbar(), grid = element("div", { class: "grid" });
   const status = element("div", { class: "status" }), caption = element("div", { class: "caption" });
   const root = element("div", {
-    class: "pgmif-viewer", tabindex: 0, role: "group", "aria-label": "slice viewer", "data-lm-suppress-shortcuts": "true",
+    class: "pgmif-viewer", tabindex: 0, role: "group", "aria-label": "slice viewer",
   }, [bar.bar, grid, status, caption,
     element("details", {}, [element("summary", { text: "Keys and mouse" }), element("p", { text: HELP })])]);
   el.append(root);
@@ -150,6 +97,13 @@ function render({ model, el }) {
     moveCentre(share * (fixed.x / width - zoom.x), share * (fixed.y / height - zoom.y));
   }
 
+  const moveBy = (dx, dy) => moveCentre(dx / zoom.scale, dy / zoom.scale); // shares of a panel
+
+  function changeWindow(factor, rise) { // rise: of the level, as a share of the window
+    const window = clamp(get("window") * factor, 0.01, 4);
+    set({ window, level: clamp(get("level") + rise * window, -0.5, 1.5) });
+  }
+
   function moveCentre(dx, dy) {
     const margin = 0.5 / zoom.scale;
     zoom.x = clamp(zoom.x + dx, margin, 1 - margin);
@@ -186,12 +140,8 @@ function render({ model, el }) {
       const box = canvas.getBoundingClientRect(), own = drag?.id === event.pointerId;
       const dx = own ? event.clientX - drag.x : 0, dy = own ? event.clientY - drag.y : 0;
       if (own) Object.assign(drag, { x: event.clientX, y: event.clientY });
-      if (own && (event.shiftKey || event.buttons > 1)) {
-        moveCentre(-dx / box.width / zoom.scale, -dy / box.height / zoom.scale);
-      } else if (own) {
-        const window = clamp(get("window") * Math.exp(dx * 0.006), 0.01, 4);
-        set({ window, level: clamp(get("level") + dy * 0.003 * window, -0.5, 1.5) });
-      }
+      if (own && (event.shiftKey || event.buttons > 1)) moveBy(-dx / box.width, -dy / box.height);
+      else if (own) changeWindow(Math.exp(dx * 0.006), dy * 0.003);
       cursor = pixelAt(canvas, event);
       later();
     });
@@ -200,14 +150,23 @@ function render({ model, el }) {
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
+  // JupyterLab's shortcuts (arrows, d, x …) would take the viewer's keys; those with Ctrl stay JupyterLab's
+  const keepKeys = (event) => {
+    if (!root.contains(event.target)) return;
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
+  };
+  window.addEventListener("keydown", keepKeys, true);
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "INPUT"].includes(event.target.tagName)) return;
     const k = here(), up = () => moveTo(k + 1), down = () => moveTo(k - 1), nearer = () => zoomBy(1.25, cursor);
-    const action = {
+    const moves = { ArrowUp: [0, -0.1], ArrowDown: [0, 0.1], ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0] };
+    const action = event.shiftKey && moves[event.key] ? () => moveBy(...moves[event.key]) : {
       ArrowUp: up, ArrowRight: up, ArrowDown: down, ArrowLeft: down, PageUp: () => moveTo(k + 5),
       PageDown: () => moveTo(k - 5), Home: () => moveTo(0), End: () => moveTo(get("shape")[0] - 1),
       "+": nearer, "=": nearer, "-": () => zoomBy(0.8, cursor), 0: resetView, i: () => set({ view: "images" }),
       d: () => set({ view: "difference" }), c: () => set({ view: "checkerboard" }),
+      n: () => changeWindow(0.9, 0), w: () => changeWindow(1 / 0.9, 0),
+      b: () => changeWindow(1, -0.05), k: () => changeWindow(1, 0.05),
       o: () => set({ outlined: !get("outlined") }),
     }[event.key];
     if (!action) return;
@@ -265,7 +224,7 @@ function render({ model, el }) {
       }
     }
     showState(n, k, view, other, missing ? WAITING : over && `row ${row}, column ${column}`);
-    root.dataset.drawn = ++drawn;
+    Object.assign(root.dataset, { drawn: ++drawn, missing });
     root.dataset.milliseconds = performance.now() - asked;
   }
 
@@ -277,7 +236,8 @@ function render({ model, el }) {
     bar.against.parentElement.hidden = view === "images";
     bar.outlined.checked = get("outlined");
     bar.window.textContent = `window ${get("window").toFixed(2)} level ${get("level").toFixed(2)}`;
-    const signs = view === "difference" ? "red: brighter, blue: darker" : "";
+    const apart = view === "difference" && panels.some((p) => !comparable(p, other));
+    const signs = view === "difference" && `red: brighter, blue: darker${apart ? `; ${APART}` : ""}`;
     status.textContent = [where, zoom.scale > 1 && `zoom ${zoom.scale.toFixed(1)}`, signs].filter(Boolean).join(" · ") || "\u00a0";
   }
 
@@ -293,6 +253,7 @@ function render({ model, el }) {
   return () => {
     events.forEach(([name, action]) => model.off(name, action));
     resized.disconnect();
+    window.removeEventListener("keydown", keepKeys, true);
     cancelAnimationFrame(pending);
   };
 }
