@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written under another name, then renamed."""
+"""Files and folders that are whole or not there: written under another name, then renamed."""
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,28 @@ def replacing(path: Path) -> Iterator[Path]:
         size = temporary.stat().st_size if temporary.is_file() else 0
         temporary.unlink(missing_ok=True)
         if _is_full(error):
-            raise DiskFullError(
-                f"{path}: expected room on the disk, found none after {size / 1e6:.1f} MB "
-                f"({error}). Make room; what was finished is kept, and the same command goes on there."
-            ) from error
+            raise _disk_full(path, size, error) from error
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a folder: an empty one, which takes the place of `path` with all in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, former = (path.with_name(f".{os.getpid()}-{n}-{path.name}") for n in ("new", "former"))
+    temporary.mkdir()
+    try:
+        yield temporary
+    except BaseException as error:
+        size = sum(p.stat().st_size for p in temporary.rglob("*") if p.is_file())
+        shutil.rmtree(temporary)
+        if _is_full(error):
+            raise _disk_full(path, size, error) from error
+        raise
+    if path.exists():
+        path.rename(former)
+    temporary.rename(path)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 class FolderTaken(RuntimeError):
@@ -60,6 +78,13 @@ def taken(folder: Path, lock: str = ".lock") -> Iterator[int]:
         file.write(str(os.getpid()))
         file.flush()
         yield file.fileno()
+
+
+def _disk_full(path: Path, size: int, error: BaseException) -> DiskFullError:
+    return DiskFullError(
+        f"{path}: expected room on the disk, found none after {size / 1e6:.1f} MB "
+        f"({error}). Make room; what was finished is kept, and the same command goes on there."
+    )
 
 
 def _is_full(error: BaseException) -> bool:

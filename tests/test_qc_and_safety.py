@@ -13,7 +13,7 @@ from dicoms import oblique
 
 from pgmif_core import registration
 from pgmif_core.cohort import read_manifest
-from pgmif_core.files import DiskFullError, replacing
+from pgmif_core.files import DiskFullError, replacing, replacing_folder
 from pgmif_core.images import read_image
 from pgmif_core.patients import each_patient
 from pgmif_core.phantom import PhantomSize, make_phantom
@@ -174,6 +174,26 @@ def test_a_failed_write_leaves_the_older_file(tmp_path):
         fail(KeyError("x"))
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_failed_folder_leaves_the_older_one_and_a_good_one_replaces_it_whole(tmp_path):
+    path = tmp_path / "report"
+    path.mkdir()
+    (path / "old").touch()
+
+    def fail(error):
+        with replacing_folder(path) as temporary:
+            (temporary / "new").touch()
+            raise error
+
+    with pytest.raises(KeyError):
+        fail(KeyError("x"))
+    with pytest.raises(DiskFullError, match=r"report.*Make room"):
+        fail(OSError(28, "No space left on device"))
+    assert [p.name for p in tmp_path.rglob("*")] == ["report", "old"]
+    with replacing_folder(path) as temporary:
+        (temporary / "new").touch()
+    assert [p.name for p in tmp_path.rglob("*")] == ["report", "new"]
 
 
 FULL = """

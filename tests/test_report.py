@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 from browsers import opened_page
@@ -89,16 +90,26 @@ def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
     finished_run(root, tmp_path / "c", "north", "cohort north")
     base = tmp_path / "c" / "results" / "north"
     shutil.copy(base / "notebooks" / "04_cnr_boxplots.ipynb", base / "notebooks" / "00_cohort.ipynb")
+    values = {"manifest": "../secret/m.csv", "outside_methods": {"mine": "secret/theirs"}}
+    (base / "parameters.yaml").write_text(json.dumps(values))
+    executed = nbformat.read(base / "notebooks" / "04_cnr_boxplots.ipynb", 4)
+    told = f'{tmp_path / "secret" / "t1.nii.gz"} and "secret/theirs/x.nii"'
+    executed.cells[-1].source = f"manifest = \"../secret/m.csv\"  # {told}"
+    executed.cells[-1].outputs.append(nbformat.v4.new_output("stream", text=told))
+    nbformat.write(executed, base / "notebooks" / "04_cnr_boxplots.ipynb")
     notes = json.loads((base / "provenance.json").read_text())
     notes["00_cohort"] = notes["06_claims"] | {"inputs": {"secret/t1.nii.gz": "1" * 64}}
     (base / "provenance.json").write_text(json.dumps(notes))
     page = write_report(tmp_path / "c")
     text = page.read_text()
-    assert not any("secret/" in p.read_text() for p in page.parent.rglob("*.html"))
+    for written in page.parent.rglob("*.html"):
+        assert "secret" not in re.sub("<[^>]*>", "", written.read_text()), written
     assert not (page.parent / "notebooks" / "00_cohort.html").exists()
     assert "a.csv" in text
     assert "These patients are <strong>phantoms" not in text
     assert "Cohort north" in text
+    assert "…/m.csv" in text
+    assert "…/m.csv" in (page.parent / "notebooks" / "04_cnr_boxplots.html").read_text()
 
 
 def test_pauses_between_parts_of_a_run_do_not_count():
@@ -112,6 +123,26 @@ def test_a_run_that_is_not_there_is_refused_with_those_that_are(clone, tmp_path)
         write_report(clone, "yours")
     with pytest.raises(ReportError, match="make reproduce"):
         write_report(tmp_path)
+
+
+def test_a_report_that_fails_leaves_the_former_one(root, tmp_path):
+    base = finished_run(root, tmp_path / "c", "mine", "synthetic phantom cohort")
+    page = write_report(tmp_path / "c")
+    before = page.read_text()
+    (tmp_path / "c" / "figures" / "mine" / "table_cnr.csv").unlink()
+    with pytest.raises(ReportError, match=r"table_cnr.csv: expected a table of the run, found none"):
+        write_report(tmp_path / "c")
+    assert page.read_text() == before
+    assert [p.name for p in base.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_run_without_the_later_tables_has_a_report(root, tmp_path):
+    finished_run(root, tmp_path / "c", "mine", "synthetic phantom cohort")
+    for name in ("table_frontier", "table_plus_aims"):
+        (tmp_path / "c" / "figures" / "mine" / f"{name}.csv").unlink()
+    text = write_report(tmp_path / "c").read_text()
+    assert "Above everything" not in text
+    assert "<h2 id=\"claims\">" in text
 
 
 def test_the_command(clone):

@@ -8,6 +8,7 @@ Images stand inside the page; PDFs, tables and executed notebooks lie beside it.
 
 import base64
 import json
+import os
 import shutil
 import struct
 from collections.abc import Iterable
@@ -20,10 +21,11 @@ import yaml
 from markupsafe import Markup
 from tqdm import tqdm
 
+from pgmif_core.files import replacing_folder
 from pgmif_core.pages import table_html, templates, write_page
 from pgmif_core.parameters import Parameters
 from pgmif_core.released import PHANTOMS
-from pgmif_core.report.notebooks import notebook_page
+from pgmif_core.report.notebooks import notebook_page, without_paths
 from pgmif_core.report.summary import findings, key_numbers, method_table
 from pgmif_core.validation import FURTHER_MODALITIES
 
@@ -61,16 +63,28 @@ def write_report(root: Path, run: str = "") -> Path:
         raise ReportError(f"{wanted}: expected a run that has finished, found none; make one with "
                           f"`make reproduce`, or name one of: {', '.join(runs) or 'none is there'}")
     run = run or runs[0]
+    folder = root / "results" / run / "report"
+    try:
+        with replacing_folder(folder) as temporary:
+            _write_pages(root, run, temporary)
+    except FileNotFoundError as error:
+        raise ReportError(f"{error.filename}: expected a table of the run, found none; write it again "
+                          f"with `make reproduce` and the parameters of results/{run}") from error
+    return folder / "index.html"
+
+
+def _write_pages(root: Path, run: str, folder: Path) -> None:
     base, figures = root / "results" / run, root / "figures" / run
-    folder = base / "report"
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier report: figures may be gone since
-    (folder / "files").mkdir(parents=True)
+    (folder / "files").mkdir()
     notes = json.loads((base / "provenance.json").read_text())
     label = notes["06_claims"]["cohort"]
-    # 00_cohort shows the manifest: paths of real patients stay out of pages that are passed on
-    executed = [p for p in sorted((base / "notebooks").glob("*.ipynb"))
-                if label.startswith(PHANTOMS) or p.stem != "00_cohort"]
-    pages = [notebook_page(p, folder / "notebooks", label)
+    executed, hidden = sorted((base / "notebooks").glob("*.ipynb")), []
+    values = yaml.safe_load((base / "parameters.yaml").read_text())
+    if not label.startswith(PHANTOMS):
+        # paths of real patients stay out of pages that are passed on; 00_cohort shows the manifest
+        executed = [p for p in executed if p.stem != "00_cohort"]
+        hidden = _patient_folders(root, values)
+    pages = [notebook_page(p, folder / "notebooks", label, hidden)
              for p in tqdm(executed, "notebooks", leave=False, delay=2, disable=None)]
     body = templates(FOLDER).get_template("index.html.j2").render(
         version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
@@ -80,10 +94,17 @@ def write_report(root: Path, run: str = "") -> Path:
         claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
         tests=_tests(figures), provenance=_provenance(notes),
         details=_details(notes, label.startswith(PHANTOMS)),
-        parameters=_parameters(base),
+        parameters=_parameters(values, hidden),
         notebooks=[(p.stem, f"notebooks/{p.name}") for p in pages], **_patients(base, folder, figures),
     )
-    return write_page(folder / "index.html", f"pgmif: {label}", Markup(body))
+    write_page(folder / "index.html", f"pgmif: {label}", Markup(body))
+
+
+def _patient_folders(root: Path, values: dict[str, Any]) -> list[str]:
+    """Folders of the manifest and of other programs' images, as written and in full; longest first."""
+    named = [os.path.dirname(values.get("manifest", "")), *values.get("outside_methods", {}).values()]
+    full = [os.path.abspath(root / name) for name in named if name]
+    return sorted({name for name in [*named, *full] if name}, key=len, reverse=True)
 
 
 def _claims(figures: Path) -> Markup:
@@ -129,13 +150,11 @@ def _figures(figures: Path, folder: Path, pages: set[str]) -> list[dict[str, Any
     return found
 
 
-def _parameters(base: Path) -> Markup:
+def _parameters(values: dict[str, Any], hidden: list[str]) -> Markup:
     """Every parameter with its value, whether it is the default, and what it means."""
-    path = base / "parameters.yaml"
-    values = yaml.safe_load(path.read_text()) if path.exists() else {}
     defaults = Parameters().model_dump()
     rows = [
-        {"parameter": name, "value": json.dumps(values[name], ensure_ascii=False),
+        {"parameter": name, "value": without_paths(json.dumps(values[name], ensure_ascii=False), hidden),
          "default": "" if values[name] == defaults[name] else json.dumps(defaults[name]),
          "meaning": field.description}
         for name, field in Parameters.model_fields.items() if name in values

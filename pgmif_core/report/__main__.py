@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from pgmif_core.files import DiskFullError
 from pgmif_core.parameters import find_root
 from pgmif_core.report import ReportError, write_report
 
@@ -13,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     root = find_root()
     try:
         page = write_report(root, parser.parse_args(arguments).run)
-    except ReportError as error:
+    except (ReportError, DiskFullError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
     print(f"Report: {page.relative_to(root)} ({page.stat().st_size / 2**20:.1f} MiB; files beside it)")

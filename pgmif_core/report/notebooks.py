@@ -1,6 +1,7 @@
 """Executed notebooks as pages that open offline."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -25,9 +26,19 @@ def _code_style() -> str:
     return f"{LAYOUT}{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
-def notebook_page(path: Path, folder: Path, label: str) -> Path:
-    """Write an executed notebook as folder/<stem>.html, with a link back to ../index.html."""
-    notebook = nbformat.read(path, as_version=4)
+def without_paths(text: str, hidden: Iterable[str]) -> str:
+    """A text in which "…" stands for each of the folders `hidden`, longest first."""
+    for folder in hidden:
+        text = text.replace(folder, "…")
+    return text
+
+
+def notebook_page(path: Path, folder: Path, label: str, hidden: Iterable[str] = ()) -> Path:
+    """Write an executed notebook as folder/<stem>.html, with a link back to ../index.html.
+
+    Folders `hidden` (longest first) are left out of code and output.
+    """
+    notebook = nbformat.reads(without_paths(path.read_text(encoding="utf-8"), hidden), as_version=4)
     for cell in notebook.cells:
         cell.metadata.pop("tags", None)
     exporter = HTMLExporter(template_name="basic")

@@ -67,12 +67,16 @@ def key_numbers(figures: Path, patients: pd.DataFrame, flagged: int) -> list[tup
 def findings(figures: Path) -> list[str]:
     """Sentences on the frontier and on PGMIF+, where the run has their tables."""
     said = []
+    if not (figures / "table_frontier.csv").exists():
+        return said
     frontier = pd.read_csv(figures / "table_frontier.csv")
     if (frontier["verdict"] == "too few patients").all():
         said.append("Too few patients for a verdict on which methods stand above trivial filters.")
     else:
         said.append("Above everything that blurring or sharpening a source gives, in every Q: "
                     f"{', '.join(methods_above(frontier)) or 'no method'}.")
+    if not (figures / "table_plus_aims.csv").exists():
+        return said
     aims = pd.read_csv(figures / "table_plus_aims.csv")
     reached = int((aims["verdict"] == "reached").sum())
     said.append(f"PGMIF+ reaches {reached} of the {len(aims)} aims that were set for it.")
