@@ -186,7 +186,7 @@ class Explorer(ipywidgets.VBox):
             box.observe(self._guarded(partial(self._toggle, name)), "value")
         self.methods.children = tuple(self.boxes.values())
         self._build_sliders()
-        for widget in left:  # else the kernel keeps them
+        for widget in left:  # else kernel and page keep them
             widget.close()
         self.patient = None
         self.subject.options = [(text, subject) for subject, text in self.shown.subjects.items()]

@@ -45,14 +45,18 @@ def opened_page(width: int = 1400, height: int = 1000, **options):
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_OPTIONS)
-        page = browser.new_page(viewport={"width": width, "height": height}, **options)
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
         try:
-            yield page
+            yield listened(browser.new_page(viewport={"width": width, "height": height}, **options))
         finally:
             browser.close()
+
+
+def listened(page):
+    """The page, which from now on gathers what its console and scripts complain of in `errors`."""
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+    return page
 
 
 def _free_port() -> int:

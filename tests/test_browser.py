@@ -1,10 +1,15 @@
 """The product in a real browser: JupyterLab with explore.ipynb, and the viewer's own behaviour."""
 
 import shutil
-from pathlib import Path
+import time
 
 import pytest
-from browsers import TOKEN, jupyterlab, opened_page
+import SimpleITK as sitk
+from browsers import TOKEN, jupyterlab, listened, opened_page
+
+from pgmif_core.demonstration import aligned_slices
+from pgmif_core.images import write_image
+from pgmif_core.slices import write_patient
 
 pytestmark = pytest.mark.browser
 
@@ -40,20 +45,22 @@ def lab(fresh_root, tmp_path_factory):
 def explored(lab, screenshots):
     """explore.ipynb opened, all of its cells run."""
     with opened_page() as page:
-        page.goto(f"{lab}/tree/notebooks/explore.ipynb?token={TOKEN}")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
-        page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=90_000)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
-        run_all_cells(page)
-        try:
-            page.wait_for_function(
-                "document.querySelectorAll('.pgmif-viewer').length == 2", timeout=120_000
-            )
-            settled(page)
-        except Exception:
-            page.screenshot(path=screenshots / "explore_failed.png")
-            raise
+        run_notebook(page, f"{lab}/tree/notebooks/explore.ipynb", screenshots)
         yield page
+
+
+def run_notebook(page, address, screenshots):
+    page.goto(f"{address}?token={TOKEN}")
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
+    page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=90_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
+    run_all_cells(page)
+    try:
+        page.wait_for_function("document.querySelectorAll('.pgmif-viewer').length == 2", timeout=120_000)
+        settled(page)
+    except Exception:
+        page.screenshot(path=screenshots / "explore_failed.png")
+        raise
 
 
 def run_all_cells(page):
@@ -231,7 +238,51 @@ def test_fuse_now_follows_its_sliders(explored, screenshots):
     no_errors(explored)
 
 
-def test_nothing_is_left_in_the_repository(fresh_root):
+def test_keys_are_the_viewers_and_those_with_ctrl_are_jupyterlabs(explored, fresh_root):
+    notebook = fresh_root / "notebooks" / "explore.ipynb"
+    cells, before = explored.locator(".jp-Cell").count(), notebook.stat().st_mtime_ns
+    explored.locator(FIRST_PANEL).click()
+    for key in ("x", "a", "b", "d", "d", "Enter", "m", "z", "i", "0"):
+        explored.keyboard.press(key)
+    settled(explored)
+    assert explored.locator(".jp-Cell").count() == cells
+    assert notebook.stat().st_mtime_ns == before
+    explored.keyboard.press("Control+s")
+    end = time.monotonic() + 20
+    while notebook.stat().st_mtime_ns == before and time.monotonic() < end:
+        explored.wait_for_timeout(100)
+    assert notebook.stat().st_mtime_ns != before, "Ctrl+S saves the notebook"
+    no_errors(explored)
+
+
+def test_nothing_is_left_in_the_repository(explored, fresh_root):
     made = {p.name for p in fresh_root.iterdir()} - set(NEEDED)
     assert made <= {"results", ".ipynb_checkpoints"}
-    assert Path(fresh_root / "results" / "explore-phantoms").is_dir()
+    assert [p.name for p in (fresh_root / "results").iterdir()] == ["explore-phantoms"]
+
+
+def test_a_run_of_ones_own_is_the_first_in_the_menu(
+    root, explored, lab, fresh_root, phantom, screenshots
+):
+    base = fresh_root / "results" / "mine"
+    patient = aligned_slices(phantom, "sub-x")
+    write_patient(base / "01_preprocessing" / "slices", patient, {"settings": {}, "row": {}})
+    average = sitk.GetImageFromArray(patient.sources.mean(axis=1))
+    average.CopyInformation(patient.grid)
+    write_image(average, base / "03_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii")
+    shutil.copy(root / "notebooks" / "explore.ipynb", fresh_root / "notebooks" / "own.ipynb")
+    page = listened(explored.context.browser.new_page(viewport={"width": 1400, "height": 1000}))
+    run_notebook(page, f"{lab}/workspaces/own/tree/notebooks/own.ipynb", screenshots)
+    viewer = page.locator(".pgmif-viewer").first
+    assert viewer.locator(".caption").inner_text() == "sub-x: mine"
+    titles = viewer.locator("figcaption strong").all_inner_texts()
+    assert titles[2:4] == ["PGMIF", "PGMIF+, released"]
+    pictures = [picture(page, f".pgmif-viewer >> nth=0 >> canvas >> nth={k}") for k in (2, 4)]
+    assert pictures[0] == pictures[1], "the volume of the run, here the average, is what is shown"
+    viewer.screenshot(path=screenshots / "explore_own_run.png")
+    page.get_by_label("run", exact=True).select_option("explore-phantoms")
+    caption = "document.querySelector('.pgmif-viewer .caption').innerText"
+    page.wait_for_function(f"!{caption}.includes('sub-x')")
+    settled(page)
+    assert "PGMIF, released" in viewer.locator("figcaption strong").all_inner_texts()
+    no_errors(page)

@@ -68,15 +68,16 @@ def test_released_weights_are_named_beside_every_image_they_made(own_root):
     assert panel_label(shown, "sub-x", "pgmif") == "PGMIF, released"
 
 
-def test_another_run_leaves_no_menus_behind(own_root):
+def test_another_run_brings_its_own_menus_and_keeps_the_choice(own_root):
     (own_root / "results" / "other").symlink_to(own_root / "results" / "mine")
     explorer = Explorer(root=own_root)
-    before = [*explorer.boxes.values(), explorer.epsilon, *explorer.weights]
+    explorer.boxes["average"].value = False
+    before = explorer.boxes["moi"]
     explorer.cohort.value = "other" if explorer.cohort.value == "mine" else "mine"
     assert explorer.message.value == ""
-    assert all(widget.comm is None for widget in before)
-    assert explorer.boxes["moi"].comm is not None
-    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi"]
+    assert before.comm is None, "menus of the former run are closed"
+    assert explorer.methods.children == tuple(explorer.boxes.values())
+    assert explorer.viewer.shown == ["t1w", "t2w", "pgmif", "pgmif_plus", "moi"]
 
 
 def test_looking_makes_nothing_in_the_run(own_root):
