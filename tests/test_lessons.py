@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import papermill
@@ -61,6 +63,20 @@ def test_each_exercise_has_a_check_a_hint_and_a_folded_solution(root, name):
 def test_notebooks_are_stripped(root, name):
     code = [c for c in lesson(root, name)["cells"] if c["cell_type"] == "code"]
     assert not any(c["outputs"] or c["execution_count"] for c in code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_colab_the_package_is_installed_from_the_address_given(root, name, monkeypatch):
+    cell = next(c.source for c in lesson(root, name).cells if c.cell_type == "code")
+    called = []
+    shell = SimpleNamespace(system=called.append)
+    exec(cell, {"get_ipython": lambda: shell})
+    assert called == []
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    with pytest.raises(AssertionError, match="write the address"):
+        exec(cell, {"get_ipython": lambda: shell})
+    exec(cell.replace('""', '"https://example.org/pgmif"'), {"get_ipython": lambda: shell})
+    assert called == ['pip install --quiet "pgmif[lab] @ git+https://example.org/pgmif"']
 
 
 @pytest.mark.parametrize("name", NAMES)
