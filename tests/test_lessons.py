@@ -67,7 +67,7 @@ def test_notebooks_are_stripped(root, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_on_colab_the_package_is_installed_from_the_address_given(root, name, monkeypatch):
-    cell = next(c.source for c in lesson(root, name).cells if c.cell_type == "code")
+    cell = "".join(next(c["source"] for c in lesson(root, name)["cells"] if c["cell_type"] == "code"))
     called = []
     shell = SimpleNamespace(system=called.append)
     exec(cell, {"get_ipython": lambda: shell})
