@@ -59,6 +59,14 @@ def listened(page):
     return page
 
 
+def violations(page) -> list[tuple[str, str]]:
+    """What axe finds that keeps people out: rule, and the first element that breaks it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+
+
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browsers import opened_page
+from browsers import opened_page, violations
 
 from pgmif_core.viewer import view
 
@@ -126,6 +126,14 @@ def test_images_of_very_different_ranges_are_compared_by_fractions(opened):
     page.wait_for_timeout(150)
     value = page.locator("figure").nth(2).locator("figcaption output").inner_text()
     assert float(value) == pytest.approx(0.5 * 0.8 + 0.2 - 0.8, abs=0.01), "these are values"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_saved_page_is_accessible(opened, scheme):
+    image, gtv = raised()
+    page = opened(view({"T1w": image, "T2w": image / 2}, gtv=gtv, reference=~gtv), color_scheme=scheme)
+    page.get_by_text("Keys and mouse").click()
+    assert violations(page) == []
 
 
 def test_a_narrow_window_of_a_phone_shows_all_panels(opened):

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from browsers import opened_page
+from browsers import opened_page, violations
 from reports import finished_run
 
 from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
@@ -172,13 +172,6 @@ def screenshots(root):
     folder = root / "results" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def violations(browser):
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(browser).response["violations"]
-    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
 
 
 @pytest.mark.browser

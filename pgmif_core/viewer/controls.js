@@ -24,13 +24,12 @@ function element(tag, attributes = {}, children = []) {
 const inWords = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
 
 function measureTable(panel, slice) {
-  const cells = (tag, values) => values.map((text) => element(tag, { text }));
   const row = (name, values = []) => element("tr", {}, [
     element("th", { text: name, scope: "row" }),
-    ...cells("td", panel.measures.map((_, k) => inWords(values[k]))),
+    ...panel.measures.map((_, k) => element("td", { text: inWords(values[k]) })),
   ]);
   return [
-    element("tr", {}, cells("th", ["", ...panel.measures])),
+    element("tr", {}, [element("td"), ...panel.measures.map((text) => element("th", { text, scope: "col" }))]),
     row("slice", panel.slices[slice]), row("patient", panel.patient),
   ];
 }
