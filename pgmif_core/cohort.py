@@ -4,13 +4,15 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from joblib import Parallel, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
 from pgmif_core.contours import misplaced
@@ -231,8 +233,9 @@ def all_problems(cohort: Cohort) -> Iterator[list[str]]:
     Phantom rows are skipped: their files are made on demand.
     """
     subjects = [s for s in cohort.table["subject"] if not cohort.value(s, "phantom_seed")]
-    over_threads = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-    yield from over_threads(delayed(patient_problems)(cohort, s) for s in subjects)
+    # its threads are waited for after Ctrl-C: Python may not end inside SimpleITK
+    with ThreadPoolExecutor(cpu_count()) as over_threads:
+        yield from over_threads.map(partial(patient_problems, cohort), subjects)
 
 
 def check_images(cohort: Cohort) -> None:

@@ -36,10 +36,13 @@ def finished_run(root: Path, folder: Path, name: str, label: str) -> Path:
             "python": "3.11", "processor": "x", "threads": 2, "gpu": "none"}
     (base / "provenance.json").write_text(json.dumps({"06_claims": note}))
     (base / "parameters.yaml").write_text("epsilon: 0.05\nseed: 0\n")
-    cell = nbformat.v4.new_code_cell("1 + 1", execution_count=1, outputs=[
+    outputs = [
         nbformat.v4.new_output("display_data", {"image/png": PNG}),
         nbformat.v4.new_output("display_data", {"text/html": table.to_html()}),
-    ])
+        *(nbformat.v4.new_output("stream", text=f"{k} of 2 patients\n") for k in (1, 2)),
+    ]
+    source = 'save_figure(figure, run.figures, "figure_5a_cnr")'
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=outputs)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 04 Boxplots"), cell])
     nbformat.write(notebook, base / "notebooks" / "04_cnr_boxplots.ipynb")
     return base

@@ -14,8 +14,12 @@ import pytest
 from browsers import opened_page, violations
 from reports import finished_run
 
+from pgmif_core.pages import table_html
 from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
+from pgmif_core.report.__main__ import main
+from pgmif_core.report.notebooks import figure_alt
 from pgmif_core.report.summary import busy_seconds
+from pgmif_core.report.tables import TESTS, heading, readable
 
 LABEL = "synthetic phantom cohort"
 
@@ -117,6 +121,42 @@ def test_pauses_between_parts_of_a_run_do_not_count():
     assert busy_seconds([], []) == 0
 
 
+def cells(table):
+    """The texts of a table's body, by column."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", str(table_html(table, "x")).split("<tbody>")[1])
+    texts = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    return dict(zip(table, zip(*texts, strict=True), strict=True))
+
+
+def test_numbers_of_a_column_have_as_many_decimals_and_none_loses_its_digits():
+    table = pd.DataFrame({
+        "q": [0.5, 0.4621, -1.25], "p": [0.00391, 1.0, 0.05], "cnr": [12.3456, 1.0, 0.0],
+        "tiny": [1.743e-06, 2.0, float("nan")], "seed": [20240001, 2, 3], "whole": [3.0, 10.0, -0.0],
+        "large": [123456.7, 0.4, 3e9], "flag": [True, False, True], "text": ["a", "", "b"],
+    })
+    assert cells(table) == {
+        "q": ("0.500", "0.462", "-1.250"), "p": ("0.0039", "1.000", "0.050"),
+        "cnr": ("12.35", "1.00", "0.00"), "tiny": ("1.7e-06", "2", ""),
+        "seed": ("20240001", "2", "3"), "whole": ("3", "10", "0"),
+        "large": ("123457", "0.4", "3e+09"), "flag": ("yes", "no", "yes"), "text": ("a", "", "b"),
+    }
+
+
+def test_tables_are_in_words(root, page):
+    for name in TESTS:
+        for folder in ("phantom", "real_mri"):
+            path = root / "figures" / folder / f"{name}.csv"
+            table = readable(pd.read_csv(path))
+            assert not [c for c in table if "_" in c], path
+            for column in {"method", "measure", "against"} & set(table):
+                assert not table[column].astype(str).str.contains("_").any(), path
+    assert [heading(c) for c in ("rigid_mm", "gtv_ml", "registration_seconds", "side", "mm")] == [
+        "rigid, mm", "gtv, ml", "registration, s", "side", "mm"]
+    text = page.read_text()
+    assert "P, Wilcoxon" in text
+    assert "<td class=\"\">T2w blurred</td>" in text
+
+
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(clone, tmp_path):
     assert complete_runs(clone) == ["mine"]
     with pytest.raises(ReportError, match=r"results/yours: expected a run .* one of: mine"):
@@ -152,9 +192,42 @@ def test_the_command(clone):
 
     good, bad = call("mine"), call("yours")
     assert good.returncode == 0
+    assert good.stderr == "", "nothing to worry a reader"
     assert "Report: results/mine/report/index.html" in good.stdout
     assert bad.returncode == 2
     assert bad.stderr.startswith("pgmif: results/yours")
+
+
+def test_ctrl_c_leaves_the_former_report(clone, page, monkeypatch, capsys):
+    before = page.read_text()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pgmif_core.report.notebook_page", interrupted)
+    monkeypatch.chdir(clone)
+    assert main(["mine"]) == 130
+    assert "a former report is as it was" in capsys.readouterr().err
+    assert page.read_text() == before
+    assert [p.name for p in page.parents[1].iterdir() if p.name.startswith(".")] == []
+
+
+def test_lines_that_a_cell_printed_one_by_one_stand_together(page):
+    text = (page.parent / "notebooks" / "04_cnr_boxplots.html").read_text()
+    assert "1 of 2 patients\n2 of 2 patients" in text
+
+
+@pytest.mark.parametrize(("source", "stem", "expected"), [
+    ('save_figure(figure, run.figures, "figure_4", dpi=1)', "03", "four"),
+    ('save_figure(f, run.figures, f"figure_training_{m}", h)', "02_training_gmmci", "of gmmci"),
+    ('save_figure(f, run.figures, f"figure_training_{m}", h)', "02_training_other", "figure made"),
+    ('save_figure(f, run.figures, f"figure_0_{kind}")', "00_cohort", "phantoms"),
+    ("figure", "03", "figure made"),
+])
+def test_a_notebooks_figure_is_described_by_the_name_it_is_saved_under(source, stem, expected):
+    alts = {"figure_4": "four", "figure_41": "another", "figure_0_phantoms": "phantoms",
+            "figure_training_pgmif": "of pgmif", "figure_training_gmmci": "of gmmci"}
+    assert figure_alt(source, stem, alts).startswith(expected)
 
 
 def test_every_figure_of_the_repository_is_described(root):
@@ -196,11 +269,11 @@ def test_its_tables_sort_numbers_as_numbers_both_ways(page):
         def column(k):
             return table.locator(f"tbody tr td:nth-child({k})").all_inner_texts()
 
-        table.get_by_role("button", name="rigid_mm").click()
-        assert column(3) == ["0.5", "9.5", "12.25"]
-        assert table.locator("th[aria-sort=ascending]").inner_text() == "rigid_mm"
-        table.get_by_role("button", name="rigid_mm").click()
-        assert column(3) == ["12.25", "9.5", "0.5"]
+        table.get_by_role("button", name="rigid, mm").click()
+        assert column(3) == ["0.50", "9.50", "12.25"]
+        assert table.locator("th[aria-sort=ascending]").inner_text() == "rigid, mm"
+        table.get_by_role("button", name="rigid, mm").click()
+        assert column(3) == ["12.25", "9.50", "0.50"]
         table.get_by_role("button", name="subject").click()
         assert column(1) == ["sub-<11>", "sub-9", "sub-10"]
         table.get_by_role("button", name="flags").click()
@@ -225,7 +298,7 @@ def test_notebook_pages_open(page):
         browser.goto(page.as_uri())
         browser.get_by_role("link", name="04_cnr_boxplots", exact=True).click()
         assert browser.get_by_role("heading", name="04 Boxplots").is_visible()
-        assert browser.locator("img").get_attribute("alt") == "figure made by the cell above"
+        assert browser.locator("img").get_attribute("alt").startswith("Boxplots of the tumour's")
         browser.get_by_role("link", name=f"Report: {LABEL}").click()
         assert Path(browser.url.removeprefix("file://")) == page
         assert browser.errors == []

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pgmif_core.files import replacing
 
 FOLDER = Path(__file__).parent
+HUGE = 1e9  # from here on numbers are written with an exponent
 
 
 def templates(folder: Path) -> Environment:
@@ -35,12 +36,25 @@ def write_page(path: Path, title: str, body: Markup, style: str = "") -> Path:
     return path
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, decimals: int) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+    if abs(value) >= HUGE:
+        return f"{value:.4g}"
+    # fewer than two digits would be left
+    small = 0 < abs(value) < 0.95 * 10.0 ** (1 - decimals)
+    return f"{value:.2g}" if small else f"{value + 0:.{decimals}f}"  # + 0: no minus before a 0
+
+
+def _decimals(column: pd.Series) -> int:
+    """Decimals of a column's numbers, the same for all: four digits of the largest, as far as needed."""
+    values = [abs(v) for v in column if isinstance(v, float) and math.isfinite(v) and abs(v) < HUGE]
+    needed = (len(f"{v:.4f}".rstrip("0").partition(".")[2]) for v in values)
+    return min(max(needed, default=0), max(0, 4 - len(f"{max(values, default=0):.0f}")))
 
 
 def table_html(
@@ -49,7 +63,8 @@ def table_html(
     flagged: Callable[[pd.Series], bool] = lambda _: False,
 ) -> Markup:
     """A table that its headings sort. `links[column](text)` gives a cell's address ("" for none),
-    `classes[column](text)` its CSS class; rows where `flagged` are shaded. Numbers are right-aligned.
+    `classes[column](text)` its CSS class; rows where `flagged` are shaded. Numbers are right-aligned,
+    with as many decimals in one column.
     """
     numbers = {
         c: "number" if table[c].dtype != bool and pd.api.types.is_numeric_dtype(table[c]) else ""
@@ -59,11 +74,12 @@ def table_html(
         Markup('<th scope="col" class="{}"><button type="button">{}</button></th>').format(numbers[c], c)
         for c in table
     )
+    decimals = {c: _decimals(table[c]) for c in table}
     rows = []
     for row in table.astype(object).to_dict("records"):
         cells = []
         for column, value in row.items():
-            text = _text(value)
+            text = _text(value, decimals[column])
             address = (links or {}).get(column, lambda _: "")(text)
             shown = Markup('<a href="{}">{}</a>').format(address, text) if address else text
             kind = (classes or {}).get(column, lambda _, c=column: numbers[c])(text)

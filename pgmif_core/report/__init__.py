@@ -27,6 +27,7 @@ from pgmif_core.parameters import Parameters
 from pgmif_core.released import PHANTOMS
 from pgmif_core.report.notebooks import notebook_page, without_paths
 from pgmif_core.report.summary import findings, key_numbers, method_table
+from pgmif_core.report.tables import readable, tables_behind_claims
 from pgmif_core.validation import FURTHER_MODALITIES
 
 FOLDER = Path(__file__).parent
@@ -35,13 +36,6 @@ SECTIONS = {
     "summary": "Summary", "claims": "Claims", "figures": "Figures", "tests": "Tests",
     "patients": "Patients and QC", "parameters": "Parameters", "provenance": "Provenance",
     "notebooks": "Notebooks",
-}
-TESTS = {  # tables of figures/<run>/ that the claims rest on
-    "table_paired": "Paired tests, method against PGMIF",
-    "table_frontier": "Margins over what trivial filters reach",
-    "table_plus_aims": "The aims of PGMIF+",
-    "table_fidelity": "Is each image sane? Medians",
-    "table_fusion_metrics": "Standard fusion metrics, medians",
 }
 
 
@@ -84,7 +78,8 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
         # paths of real patients stay out of pages that are passed on; 00_cohort shows the manifest
         executed = [p for p in executed if p.stem != "00_cohort"]
         hidden = _patient_folders(root, values)
-    pages = [notebook_page(p, folder / "notebooks", label, hidden)
+    alts = {figure["stem"]: figure["alt"] for figure in described_figures(figures)}
+    pages = [notebook_page(p, folder / "notebooks", label, hidden, alts)
              for p in tqdm(executed, "notebooks", leave=False, delay=2, disable=None)]
     body = templates(FOLDER).get_template("index.html.j2").render(
         version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
@@ -115,9 +110,8 @@ def _claims(figures: Path) -> Markup:
 
 def _tests(figures: Path) -> list[Markup]:
     return [
-        table_html(pd.read_csv(figures / f"{name}.csv"), title,
-                   classes={"verdict": lambda text: VERDICTS.get(text, "")})
-        for name, title in TESTS.items() if (figures / f"{name}.csv").exists()
+        table_html(table, title, classes={"verdict": lambda text: VERDICTS.get(text, "")})
+        for title, table in tables_behind_claims(figures)
     ]
 
 
@@ -194,8 +188,8 @@ def _patients(base: Path, folder: Path, figures: Path) -> dict[str, Any]:
               else manifest[["subject", "split", "source", "license"]])
     return {
         "modalities": modalities,
-        "patients": table_html(cohort, "Cohort"),
-        "qc": table_html(registered, "Registration",
+        "patients": table_html(readable(cohort), "Cohort"),
+        "qc": table_html(readable(registered), "Registration",
                          {"subject": lambda s: f"qc/{s}.png" if (pages / f"{s}.png").exists() else ""},
                          flagged=lambda row: bool(row["flags"])),
         "numbers": key_numbers(figures, registered, int(registered["flags"].ne("").sum())),

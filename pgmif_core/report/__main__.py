@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from pgmif_core.files import DiskFullError
+from pgmif_core.notebooks import INTERRUPTED
 from pgmif_core.parameters import find_root
 from pgmif_core.report import ReportError, write_report
 
@@ -17,6 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ReportError, DiskFullError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\npgmif: stopped by Ctrl-C; a former report is as it was.", file=sys.stderr)
+        return INTERRUPTED
     print(f"Report: {page.relative_to(root)} ({page.stat().st_size / 2**20:.1f} MiB; files beside it)")
     return 0
 

@@ -1,22 +1,27 @@
 """Executed notebooks as pages that open offline."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import nbformat
 from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pygments.formatters import HtmlFormatter
 
 from pgmif_core.pages import write_page
 
 STYLES = {"light": "a11y-light", "dark": "a11y-dark"}  # of accessible-pygments: enough contrast
-NO_ALT = re.compile(r'alt="No description has been provided for this image"')
+SAVED = re.compile(r'save_figure\([^"]*"(\w+)')  # the name of a cell's figure, or its beginning
+PLAIN_ALT = "figure made by the cell above"
 LAYOUT = """
 .prompt, .anchor-link { display: none; }
 .output { overflow-x: auto; margin: 0.4rem 0; }
 .output img { max-width: 100%; height: auto; background: #fff; }
+.output table { border: 0; }
+.output :is(th, td) { border-style: none none solid; }
 .highlight pre { white-space: pre-wrap; }
 """
 
@@ -33,17 +38,30 @@ def without_paths(text: str, hidden: Iterable[str]) -> str:
     return text
 
 
-def notebook_page(path: Path, folder: Path, label: str, hidden: Iterable[str] = ()) -> Path:
+def figure_alt(source: str, stem: str, alts: Mapping[str, str]) -> str:
+    """What the figure shows that a cell saves; of several that begin alike, the one of this notebook."""
+    saved = SAVED.search(source)
+    names = [n for n in alts if n.startswith(saved.group(1))] if saved else []
+    own = [n for n in names if n == saved.group(1) or stem.endswith(n.removeprefix(saved.group(1)))]
+    own = own or (names if len(names) == 1 else [])
+    return alts[own[0]] if own else PLAIN_ALT
+
+
+def notebook_page(
+    path: Path, folder: Path, label: str, hidden: Iterable[str] = (),
+    alts: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """Write an executed notebook as folder/<stem>.html, with a link back to ../index.html.
 
-    Folders `hidden` (longest first) are left out of code and output.
+    Folders `hidden` (longest first) are left out of code and output. `alts`: what figures show, by name.
     """
     notebook = nbformat.reads(without_paths(path.read_text(encoding="utf-8"), hidden), as_version=4)
     for cell in notebook.cells:
         cell.metadata.pop("tags", None)
-    exporter = HTMLExporter(template_name="basic")
+        if cell.cell_type == "code":
+            cell.metadata["alt"] = figure_alt(cell.source, path.stem, alts)
+    exporter = HTMLExporter(template_name="basic", preprocessors=[CoalesceStreamsPreprocessor])
     body, _ = exporter.from_notebook_node(notebook)
-    body = NO_ALT.sub('alt="figure made by the cell above"', body)
     page = Markup(
         '<nav aria-label="report"><a href="../index.html">Report: {}</a></nav><main>{}</main>'
     )
