@@ -1,10 +1,19 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.cohort import ManifestError, check_images, patient_problems, read_manifest
+from pgmif_core.cohort import (
+    Cohort,
+    ManifestError,
+    all_problems,
+    check_images,
+    patient_problems,
+    read_manifest,
+)
 from pgmif_core.images import write_image
 from pgmif_core.parameters import (
     ParameterError,
@@ -364,3 +373,21 @@ def test_a_ct_must_be_in_hounsfield_units(tmp_path):
     (problem,) = patient_problems(cohort, "b")
     for part in ("row 3", "column CT", "Hounsfield", "nothing below 0", "rescale"):
         assert part in problem
+
+
+def test_after_ctrl_c_nothing_is_still_being_read(tmp_path, monkeypatch):
+    table = pd.DataFrame({"subject": [str(k) for k in range(200)]})
+    begun, ended = [], []
+
+    def read(_, subject):
+        begun.append(subject)
+        time.sleep(0.05 * (subject != "0"))
+        ended.append(subject)
+        return []
+
+    monkeypatch.setattr("pgmif_core.cohort.patient_problems", read)
+    found = all_problems(Cohort(tmp_path / "m.csv", table, ("T1w", "T2w")))
+    assert next(found) == []
+    found.close()  # what an interruption of its reader comes to
+    assert sorted(begun) == sorted(ended)
+    assert len(begun) < len(table)
