@@ -54,7 +54,7 @@ lab: $(READY)  ## JupyterLab with explore.ipynb open; ARGS="--no-browser --port=
 	$(BIN)/python -m jupyterlab notebooks/explore.ipynb $(ARGS)
 
 docs: $(READY)  ## this documentation as a site: docs/_build/html; warnings are errors
-	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
 
 lint: $(READY)  ## ruff

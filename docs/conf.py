@@ -52,6 +52,7 @@ maximum_signature_line_length = 88
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "pgmif"
+html_favicon = "_static/icon.svg"
 html_theme_options = {
     "show_toc_level": 2,
     "navbar_align": "left",
@@ -60,6 +61,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_static_path = ["_static"]
 html_css_files = ["equations.css"]
 html_sidebars = {"index": []}

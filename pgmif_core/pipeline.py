@@ -6,11 +6,13 @@ Exit codes: 0 done, 1 a step failed, 2 refused before anything was started, 130 
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, TextIO
 
 import yaml
 from joblib import cpu_count
@@ -28,6 +30,7 @@ from pgmif_core.parameters import (
 from pgmif_core.steps import input_files, run_name
 
 CONFIG = "parameters.yaml"  # of a run, in its results folder
+LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
 LAST = "06_claims/claims.csv"  # what the last notebook writes
 
 
@@ -88,7 +91,7 @@ def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[s
     return [
         sys.executable, "-m", "snakemake", *(["evidence"] if options.evidence else []),
         "--cores", str(cores), "--configfile", str(config_file),
-        "--quiet", "rules", "progress", "--rerun-triggers", "mtime", "params", "input",
+        "--quiet", "rules", "progress", "host", "--rerun-triggers", "mtime", "params", "input",
         "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
         *options.snakemake,
     ]
@@ -103,14 +106,36 @@ def _up_to_date(command: list[str], root: Path, base: Path) -> bool:
     return plan.returncode == 0 and "Nothing to be done" in plan.stdout + plan.stderr
 
 
+def _relay(messages: TextIO, muted: Event) -> None:
+    for line in messages:
+        if not muted.is_set():
+            print(line, end="", file=sys.stderr, flush=True)
+
+
 def _run(command: list[str], root: Path, descriptor: int) -> int:
-    """Snakemake's exit code; after Ctrl-C, which reaches it too, its notebooks may come to an end."""
-    with subprocess.Popen(command, cwd=root, pass_fds=[descriptor]) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            return INTERRUPTED
+    """Snakemake's exit code; after Ctrl-C, which reaches it too, its notebooks may come to an end.
+
+    What it then has to say, of each job that was interrupted, is left out.
+    """
+    interrupted = Event()
+
+    def stop(*_: Any) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            print("\npgmif: stopping", file=sys.stderr, flush=True)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with subprocess.Popen(
+            command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE, text=True
+        ) as process:
+            relay = Thread(target=_relay, args=(process.stderr, interrupted), daemon=True)
+            relay.start()
+            status = process.wait()
+            relay.join(LAST_WORDS_SECONDS)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return INTERRUPTED if interrupted.is_set() else status
 
 
 def _say_up_to_date(name: str, start: float) -> int:
@@ -163,7 +188,7 @@ def reproduce(options: argparse.Namespace) -> int:
               "give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
     if status == INTERRUPTED:
-        print("\npgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
+        print("pgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
         return INTERRUPTED
     if status:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "
@@ -187,7 +212,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--cores", type=int, default=0)
     run.add_argument("snakemake", nargs="*", help="passed on to snakemake, after --")
-    return reproduce(parser.parse_args(arguments))
+    try:
+        return reproduce(parser.parse_args(arguments))
+    except KeyboardInterrupt:
+        print("\npgmif: stopped by Ctrl-C before any notebook was started.", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -59,6 +59,13 @@ def listened(page):
     return page
 
 
+def broken_images(page) -> list[str]:
+    """Addresses of the images that a page shows and could not load."""
+    return page.evaluate(
+        "[...document.images].filter((i) => !i.complete || !i.naturalWidth).map((i) => i.src)"
+    )
+
+
 def violations(page) -> list[tuple[str, str]]:
     """What axe finds that keeps people out: rule, and the first element that breaks it."""
     from axe_playwright_python.sync_playwright import Axe

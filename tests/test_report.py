@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from browsers import opened_page, violations
+from browsers import broken_images, opened_page, violations
 from reports import finished_run
 
 from pgmif_core.pages import table_html
@@ -252,8 +252,7 @@ def screenshots(root):
 def test_it_opens_is_accessible_and_loads_every_image(page, screenshots, scheme):
     with opened_page(color_scheme=scheme) as browser:
         browser.goto(page.as_uri())
-        broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
-        assert browser.evaluate(broken) == 0
+        assert broken_images(browser) == []
         assert browser.evaluate("document.images.length") > 20
         assert violations(browser) == []
         browser.screenshot(path=screenshots / f"report_{scheme}.png")
