@@ -7,17 +7,14 @@ this process and its workers; the volumes of `smoke` keep 80 patients within min
 """
 
 import argparse
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import psutil
 from joblib.externals.loky import get_reusable_executor
+from peak_memory import watched
 
 from pgmif_core.cohort import Cohort, read_manifest
 from pgmif_core.parameters import Parameters, find_root, read_parameters
@@ -29,36 +26,6 @@ from pgmif_core.volumes import make_patient, resolve_manifest
 CASES = (  # profile, training patients, test patients, processes
     ("quick", 6, 2, 1), ("quick", 6, 2, 2), ("smoke", 8, 2, 2), ("smoke", 70, 10, 2),
 )
-
-
-def memory_mb() -> float:
-    """Memory of this process and all its children, shared pages counted once."""
-    total = 0
-    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-        try:
-            total += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
-    return total / 2**20
-
-
-@contextmanager
-def watched(peaks: list[float]) -> Iterator[None]:
-    """Append the largest memory seen inside the block to `peaks`."""
-    done, seen = threading.Event(), [memory_mb()]
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            seen.append(memory_mb())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        peaks.append(max(seen))
 
 
 def phantom_cohort(folder: Path, parameters: Parameters) -> Cohort:

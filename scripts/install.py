@@ -39,6 +39,9 @@ def main(python: str) -> int:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - whatever Python a machine has begins here
+        raise SystemExit(f"pgmif: expected Python 3.11 or newer, found {sys.version.split()[0]}; name "
+                         "one: make PYTHON=/path/to/python3.11 …")
     try:
         raise SystemExit(main(sys.argv[1]))
     except KeyboardInterrupt:

@@ -124,6 +124,21 @@ def test_lock_and_conda_twin_cover_the_dependencies(root):
         assert conda.get(name) == pins[name], f"environment.yml and requirements.lock differ: {name}"
 
 
+def test_binder_has_what_lessons_and_explorer_need(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = {d for d in project["dependencies"] if normal(d) != "snakemake"}  # which orders notebooks
+    wanted |= set(project["optional-dependencies"]["lab"])
+    import yaml
+
+    listed = yaml.safe_load((root / "binder" / "environment.yml").read_text())["dependencies"]
+    names = [d for d in listed if isinstance(d, str)]
+    names += next(d["pip"] for d in listed if isinstance(d, dict))
+    alias = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+    bounds = {alias.get(normal(d), normal(d)): d.partition(">=")[2] for d in names}
+    assert {n: b for n, b in bounds.items() if b} == {normal(d): d.partition(">=")[2] for d in wanted}
+    assert bounds.keys() - {normal(d) for d in wanted} == {"python", "pip"}
+
+
 @pytest.mark.parametrize("folder_name", ["root", "home", "work", "tmp"])
 def test_no_absolute_paths(root, folder_name):
     for folder, pattern in (("pgmif_core", "*.py"), ("notebooks", "*.ipynb"), ("params", "*.yaml"),
