@@ -45,16 +45,20 @@ def lab(fresh_root, tmp_path_factory):
 def explored(lab, screenshots):
     """explore.ipynb opened, all of its cells run."""
     with opened_page() as page:
-        run_notebook(page, f"{lab}/tree/notebooks/explore.ipynb", screenshots)
+        run_explorer(page, f"{lab}/tree/notebooks/explore.ipynb", screenshots)
         yield page
 
 
-def run_notebook(page, address, screenshots):
+def open_and_run(page, address):
     page.goto(f"{address}?token={TOKEN}")
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
     page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=90_000)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
     run_all_cells(page)
+
+
+def run_explorer(page, address, screenshots):
+    open_and_run(page, address)
     try:
         page.wait_for_function("document.querySelectorAll('.pgmif-viewer').length == 2", timeout=120_000)
         settled(page)
@@ -272,7 +276,7 @@ def test_a_run_of_ones_own_is_the_first_in_the_menu(
     write_image(average, base / "03_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii")
     shutil.copy(root / "notebooks" / "explore.ipynb", fresh_root / "notebooks" / "own.ipynb")
     page = listened(explored.context.browser.new_page(viewport={"width": 1400, "height": 1000}))
-    run_notebook(page, f"{lab}/workspaces/own/tree/notebooks/own.ipynb", screenshots)
+    run_explorer(page, f"{lab}/workspaces/own/tree/notebooks/own.ipynb", screenshots)
     viewer = page.locator(".pgmif-viewer").first
     assert viewer.locator(".caption").inner_text() == "sub-x: mine"
     titles = viewer.locator("figcaption strong").all_inner_texts()
@@ -285,4 +289,27 @@ def test_a_run_of_ones_own_is_the_first_in_the_menu(
     page.wait_for_function(f"!{caption}.includes('sub-x')")
     settled(page)
     assert "PGMIF, released" in viewer.locator("figcaption strong").all_inner_texts()
+    no_errors(page)
+
+
+def test_a_lesson_says_what_is_wanted_and_that_an_answer_is_right(explored, lab, screenshots):
+    page = listened(explored.context.browser.new_page(viewport={"width": 1100, "height": 1400}))
+    open_and_run(page, f"{lab}/workspaces/lesson/tree/notebooks/teaching/3_fusing_by_rule.ipynb")
+    cell = page.locator(".jp-CodeCell", has_text="pair = ...").first
+    check = page.locator(".jp-CodeCell", has_text='check("3.2", pair)')
+    check.get_by_text("not answered yet").wait_for(timeout=60_000)
+    assert page.locator(".jp-OutputArea img").count() >= 1
+    assert page.get_by_text("assert repository").count() == 0, "the cell for Colab is folded away"
+    solution = page.locator("details", has_text="Solution of 3.2")
+    assert not solution.locator("pre").is_visible()
+    solution.locator("summary").click()
+    answer = solution.locator("pre").inner_text()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(answer)
+    for _ in ("the answer", "its check"):
+        page.keyboard.press("Shift+Enter")
+    check.get_by_text("✔ right").wait_for(timeout=60_000)
+    check.scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / "lesson.png")
     no_errors(page)
