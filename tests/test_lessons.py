@@ -164,6 +164,21 @@ def test_whatever_an_answer_does_the_check_goes_on(capsys):
             assert "✔" not in capsys.readouterr().out
 
 
+def test_in_notebooks_a_hint_is_folded_and_what_an_answer_holds_is_escaped(monkeypatch):
+    shown = []
+    monkeypatch.setattr("pgmif_core.lessons.display", shown.append)
+    check("1.2", {"T1w": "<b>fat</b>", "T2w": "fat"})
+    check("1.3", ...)
+    check("5.6", 2 / 2**10)
+    wrong, unanswered, right = (note._repr_html_() for note in shown)
+    assert "&lt;b&gt;fat&lt;/b&gt;" in wrong
+    assert "<b>" not in wrong
+    assert "<details><summary>Hint</summary>compute both signals" in unanswered
+    assert "✔ right." in right
+    assert "<details>" not in right
+    assert len({note.split(";")[0] for note in (wrong, unanswered, right)}) == 3, "three colours"
+
+
 def test_an_unknown_exercise_names_those_there_are():
     with pytest.raises(ValueError, match=r"'2\.9': expected one of 2\.1, 2\.2"):
         exercise("2.9")
@@ -185,7 +200,7 @@ def test_a_lesson_runs_under_papermill(root, tmp_path, name, answered):
     assert cells_not_executed(done) == []
     checks = [c for c in done.cells if "check" in c.metadata.get("tags", [])]
     for cell in checks:
-        said = "".join(o.get("text", "") for o in cell.outputs)
+        said = " ".join(o["data"]["text/plain"] for o in cell.outputs)
         assert ("✔ right" if answered else "… not answered yet. Wanted") in said
     pictures = [o for c in done.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(pictures) >= 2

@@ -3,6 +3,8 @@
 Each module of this package holds the exercises and pictures of one notebook in notebooks/teaching/.
 """
 
+import html
+import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from IPython.display import display
 from numpy.typing import ArrayLike, NDArray
 
-WIDTH = 96  # of what `check` prints
+WIDTH = 96  # of what `check` says outside notebooks
+RIGHT, WRONG, OPEN = "✔ right.", "✘ not yet.", "… not answered yet."
+COLOURS = {RIGHT: "#009E73", WRONG: "#D55E00", OPEN: "#56B4E9"}  # Okabe-Ito, of the note's border
 LESSONS = {"1": "tissue", "2": "edges", "3": "rules", "4": "adversarial", "5": "measuring"}
 
 
@@ -40,22 +45,50 @@ def exercise(number: str) -> Exercise:
     return exercises[number]
 
 
+@dataclass(frozen=True)
+class Feedback:
+    """What `check` says of an answer: in notebooks a note with its hint folded away, else plain text."""
+
+    number: str
+    verdict: str  # one of COLOURS
+    text: str
+    hint: str = ""
+
+    def __repr__(self) -> str:
+        said = textwrap.fill(f"Exercise {self.number}: {self.verdict} {self.text}", WIDTH)
+        hint = textwrap.fill(f"Hint: {self.hint}", WIDTH, initial_indent="  ", subsequent_indent="  ")
+        return f"{said}\n{hint}" if self.hint else said
+
+    def _repr_html_(self) -> str:
+        text, hint = (
+            re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(t)) for t in (self.text, self.hint)
+        )
+        folded = f"<details><summary>Hint</summary>{hint}</details>" if self.hint else ""
+        return (
+            f'<div style="border-left: 4px solid {COLOURS[self.verdict]}; padding: 0 0.8em; '
+            f'margin: 0.3em 0; max-width: 48em"><strong>Exercise {self.number}: {self.verdict}</strong> '
+            f"{text}{folded}</div>"
+        )
+
+
 def check(number: str, answer: Any) -> None:
     """Say whether an answer is right, and what is missing where not. Never raises for an answer."""
+    display(_judged(number, answer))
+
+
+def _judged(number: str, answer: Any) -> Feedback:
     asked = exercise(number)
     if answer is ... or _is_stub(answer):
-        _say(f"Exercise {number}: … not answered yet. Wanted: {asked.asks}", asked.hint)
-        return
+        return Feedback(number, OPEN, f"Wanted: {asked.asks}", asked.hint)
     try:
         with np.errstate(all="ignore"):
             asked.judge(answer)
     except NotYet as problem:
-        _say(f"Exercise {number}: ✘ not yet. {problem}", asked.hint)
+        return Feedback(number, WRONG, str(problem), asked.hint)
     except Exception as error:  # a student's function may do anything
-        stopped = f"your answer stopped with {type(error).__name__}: {error}"
-        _say(f"Exercise {number}: ✘ {stopped}", asked.hint)
-    else:
-        _say(f"Exercise {number}: ✔ right. {asked.shows}")
+        stopped = f"Your answer stopped with {type(error).__name__}: {error}"
+        return Feedback(number, WRONG, stopped, asked.hint)
+    return Feedback(number, RIGHT, asked.shows)
 
 
 def _is_stub(answer: Any) -> bool:
@@ -66,12 +99,6 @@ def _is_stub(answer: Any) -> bool:
 
 
 def _empty() -> None: ...
-
-
-def _say(text: str, hint: str = "") -> None:
-    print(textwrap.fill(text, WIDTH))
-    if hint:
-        print(textwrap.fill(f"Hint: {hint}", WIDTH, initial_indent="  ", subsequent_indent="  "))
 
 
 def as_array(value: Any, what: str = "the answer", finite: bool = True) -> NDArray[np.float64]:
