@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import torch
 import yaml
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.released import ReleaseError, released_file
 from pgmif_core.slices import PatientSlices
 from pgmif_core.steps import Run
+from pgmif_core.validation import FURTHER_MODALITIES
 from pgmif_core.viewer import Viewer
 
 FIRST_SHOWN = ("t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi")
@@ -37,7 +39,8 @@ class Shown(NamedTuple):
 
 
 def _stored(folder: Path) -> list[str]:
-    return sorted(p.stem for p in (folder / "01_preprocessing" / "slices").glob("*.json"))
+    # a file that a killed writer left begins with a dot
+    return sorted(p.stem for p in (folder / "01_preprocessing" / "slices").glob("[!.]*.json"))
 
 
 def explorable_runs(root: Path) -> list[str]:
@@ -57,21 +60,24 @@ def open_explorable(root: Path, name: str) -> Shown:
         raise ValueError(f"results/{name}: expected a run with preprocessed patients, found none; there "
                          f"are: {', '.join(explorable_runs(root)) or 'no runs'}")
     notes, label = folder / "parameters.yaml", LABEL if name == RUN else name
-    values = yaml.safe_load(notes.read_text()) if notes.exists() else {}
+    values = (yaml.safe_load(notes.read_text()) if notes.exists() else None) or {}
     known = {n: v for n, v in values.items() if n in Parameters.model_fields}
     provenance = folder / "01_preprocessing" / "provenance.json"
     if provenance.exists():
         label = json.loads(provenance.read_text())["cohort"]
     run = Run(root, name, Parameters(**known), label)
-    if not (folder / "00_cohort" / "manifest.csv").exists():
+    manifest = folder / "00_cohort" / "manifest.csv"
+    if not manifest.exists():
         return Shown(run, ("T1w", "T2w"), {s: s for s in subjects})
-    cohort = run.cohort()
-    ordered = [(s, split) for split in ("test", "train") for s in cohort.subjects(split)]
+    # not checked as a cohort is: its raw images need not be there any more
+    table = pd.read_csv(manifest, dtype=str)
+    modalities = ("T1w", "T2w", *(c for c in table if c in FURTHER_MODALITIES))
+    ordered = table.sort_values("split", kind="stable")[["subject", "split"]].to_numpy()
     named = {s: f"{s} ({split})" for s, split in ordered if s in subjects}
     if not named:
         raise ValueError(f"results/{name}: expected preprocessed patients of its manifest, found "
                          "others; run 01_preprocessing again")
-    return Shown(run, cohort.modalities, named)
+    return Shown(run, modalities, named)
 
 
 # paths without Run.folder, which makes what is not there: looking must not change a run
@@ -153,10 +159,11 @@ class Explorer(ipywidgets.VBox):
         super().__init__([
             ipywidgets.HBox([self.cohort, self.subject]), self.methods, self.message, self.viewer, panel,
         ])
-        open_explorable(self.root, name)  # refuses a misspelt run, as the menu would not
-        self.cohort.value = name
         self.patient = None
-        self._show_run()
+        if run:
+            open_explorable(self.root, name)  # refuses a misspelt run, as the menu would not
+        self.cohort.value = name
+        self._guarded(self._show_run)(None)
         self.subject.observe(self._guarded(self._show_patient), "value")
         self.cohort.observe(self._guarded(self._show_run), "value")
 
@@ -166,14 +173,17 @@ class Explorer(ipywidgets.VBox):
             try:
                 action()
                 self.message.value = ""
-            except (ValueError, OSError) as error:  # a widget's callback has nowhere else to say it
+            except Exception as error:  # damaged files fail in many ways; a callback has nowhere else
+                said = str(error) if isinstance(error, ValueError | OSError) else repr(error)
                 if self.patient is None:
-                    self.viewer.clear(str(error))
-                self.message.value = f"<p role='alert'>{html.escape(str(error))}</p>"
+                    self.viewer.clear(said)
+                self.message.value = f"<p role='alert'>{html.escape(said)}</p>"
 
         return act
 
     def _show_run(self) -> None:
+        self.patient = None
+        self.subject.options = ()  # none of another run's patients, should this one not open
         self.shown = open_explorable(self.root, self.cohort.value)
         wanted = [n for n, box in self.boxes.items() if box.value] or FIRST_SHOWN
         left = [*self.methods.children, *self.sliders.children]
@@ -188,7 +198,6 @@ class Explorer(ipywidgets.VBox):
         self._build_sliders()
         for widget in left:  # else kernel and page keep them
             widget.close()
-        self.patient = None
         self.subject.options = [(text, subject) for subject, text in self.shown.subjects.items()]
         self.subject.value = next(iter(self.shown.subjects))
         if self.patient is None:  # unless the menu, having changed, has already shown it
@@ -196,6 +205,8 @@ class Explorer(ipywidgets.VBox):
 
     def _show_patient(self) -> None:
         self.patient = None  # until all is loaded: nothing of one patient under another's name
+        if self.subject.value is None:  # the run did not open
+            return
         patient = self.shown.run.patient(self.subject.value)
         chosen = [name for name, box in self.boxes.items() if box.value] or ["t2w"]
         images = {name: method_volume(self.shown, patient, name) for name in chosen}
@@ -204,7 +215,7 @@ class Explorer(ipywidgets.VBox):
         spacing = patient.grid.GetSpacing()
         self.viewer.load(
             images, patient.gtv, patient.reference, sources, labels,
-            f"{patient.subject}: {self.shown.run.label}", spacing[1] / spacing[0],
+            f"{patient.subject}: {self.shown.run.label}", spacing[1] / spacing[0], patient.grid,
         )
         self.patient = patient
         self.boxes["t2w"].value |= "t2w" in chosen
@@ -212,18 +223,20 @@ class Explorer(ipywidgets.VBox):
             self._fuse_now()
 
     def _toggle(self, name: str) -> None:
+        if self.patient is None:  # what was wrong with it may have been unchecked
+            self._show_patient()
+            return
         if self.boxes[name].value == (name in self.viewer.shown):
             return
         if not self.boxes[name].value:
             self.viewer.hide(name)
             return
-        if self.patient is None:
-            self._show_patient()
-            return
         order = [n for n, box in self.boxes.items() if box.value] + [NOW]
         volume = method_volume(self.shown, self.patient, name)
         self.viewer.show(name, volume, panel_label(self.shown, self.patient.subject, name))
-        self.viewer.panels = sorted(self.viewer.panels, key=lambda p: order.index(p["name"]))
+        self.viewer.panels = sorted(self.viewer.panels, key=lambda p: (
+            order.index(p["name"]) if p["name"] in order else len(order)  # a panel of the user's own
+        ))
 
     def _build_sliders(self) -> None:
         slim = {"width": "420px"}

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import traitlets
 from numpy.typing import NDArray
 
 from pgmif_core.viewer.standalone import write_viewer
-from pgmif_core.viewer.volumes import Image, Volumes, as_volumes, intensity_range, measures_of
+from pgmif_core.viewer.volumes import Image, Volumes, as_stored, as_volumes, intensity_range, measures_of
 
 try:
     import anywidget
@@ -79,12 +80,17 @@ class Viewer(anywidget.AnyWidget):
         self, images: Mapping[str, Image], gtv: Image | None = None, reference: Image | None = None,
         sources: Sequence[str] | Mapping[str, Image] | None = None,
         labels: Mapping[str, str] | None = None, caption: str = "", aspect: float | None = None,
+        grid: sitk.Image | None = None,
     ) -> "Viewer":
-        """Show another patient; arguments as of `view`. The slice stays where the shape does."""
+        """Show another patient; arguments as of `view`. The slice stays where the shape does.
+
+        `grid`, upright, says where arrays lie in space: files shown later are put on it.
+        """
         if not len(images):
             raise ValueError("expected at least one image, found none")
         first = "T2w" if "T2w" in images else next(iter(images))
         found = as_volumes(images, {"GTV": gtv, "reference": reference}, first)
+        found = found._replace(stored=found.stored or grid)
         measured = _sources(sources, found, first)
         shape = list(found.images[first].shape)
         panels, pixels = [], {}
@@ -110,11 +116,15 @@ class Viewer(anywidget.AnyWidget):
         return self
 
     def show(self, name: str, image: Image, label: str = "") -> None:
-        """Add an image, or replace the one of this name. ValueError where it does not fit the others."""
-        if not self.panels:
+        """Add an image, or replace the one of this name. ValueError where it does not fit the others.
+
+        Nor may a source be replaced that Q is measured against: `load` measures all panels anew.
+        """
+        if not self._found.images:
             raise ValueError("expected a patient to be loaded first, found none: load({name: image})")
-        stored = self._found.stored
-        volume = as_volumes({name: image}, {}, name, stored).images[name]
+        if name in self._sources and "GTV" in self._found.masks:
+            raise ValueError(f"{name}: Q of every panel is measured against it; load all images again")
+        volume = _placed(name, image, self._found.stored)
         if list(volume.shape) != self.shape:
             raise ValueError(f"{name}: expected the shape {tuple(self.shape)}, found {volume.shape}")
         panel, self._pixels[name] = self._panel(
@@ -194,12 +204,19 @@ class Viewer(anywidget.AnyWidget):
                 self.send({"pixels": name, "version": version, "outline": outline}, [pixels])
 
 
+def _placed(name: str, image: Image, stored: sitk.Image | None) -> NDArray:
+    """An image on the grid of those that are shown; where they are arrays, in the order it is stored."""
+    if stored is None:
+        return as_stored(name, image)
+    return as_volumes({name: image}, {}, name, stored).images[name]
+
+
 def _sources(
     sources: Sequence[str] | Mapping[str, Image] | None, found: Volumes, first: str
 ) -> dict[str, NDArray]:
     """What Q is measured against: T1w and T2w where shown, named images, or images given apart."""
     if isinstance(sources, Mapping):
-        apart = as_volumes(sources, {}, next(iter(sources)), found.stored).images if sources else {}
+        apart = {name: _placed(name, image, found.stored) for name, image in sources.items()}
         for name, volume in apart.items():
             if volume.shape != found.images[first].shape:
                 raise ValueError(f"{name}: expected the shape of {first}, "

@@ -50,13 +50,22 @@ def as_volumes(
     opened = {name: _opened(name, image) for name, image in images.items()}
     drawn = {name: _opened(name, mask) for name, mask in masks.items() if mask is not None}
     if stored is None:
-        placed = [i for i in (opened[first], *opened.values()) if isinstance(i, sitk.Image)]
+        every = (opened[first], *opened.values(), *drawn.values())
+        placed = [i for i in every if isinstance(i, sitk.Image)]
         stored = placed[0] if placed else None
     shape = opened[first].shape if stored is None else stored.GetSize()[::-1]
     what = first if stored is None or stored is opened[first] else "the image that places them"
     volumes = {name: _placed(name, image, stored, shape, what) for name, image in opened.items()}
     outlines = {n: _placed(n, mask, stored, shape, what, nearest=True) > 0 for n, mask in drawn.items()}
     return Volumes(volumes, outlines, stored)
+
+
+def as_stored(name: str, image: Image) -> NDArray[np.float32]:
+    """An image's values in the order in which its file stores them: what goes with arrays alone."""
+    opened = _opened(name, image)
+    if isinstance(opened, sitk.Image):
+        return sitk.GetArrayFromImage(opened).astype(np.float32)
+    return opened
 
 
 def _opened(name: str, image: Image) -> sitk.Image | NDArray[np.float32]:

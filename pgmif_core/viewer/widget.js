@@ -157,7 +157,9 @@ function render({ model, el }) {
   };
   window.addEventListener("keydown", keepKeys, true);
   root.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "INPUT"].includes(event.target.tagName)) return;
+    const control = event.target.tagName, own = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", " "];
+    if (event.ctrlKey || event.metaKey || event.altKey || control === "SELECT") return;
+    if (control === "INPUT" && own.includes(event.key)) return; // the slider's and the box's own
     const k = here(), up = () => moveTo(k + 1), down = () => moveTo(k - 1), nearer = () => zoomBy(1.25, cursor);
     const moves = { ArrowUp: [0, -0.1], ArrowDown: [0, 0.1], ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0] };
     const action = event.shiftKey && moves[event.key] ? () => moveBy(...moves[event.key]) : {
