@@ -50,7 +50,7 @@ notebooks: $(READY)  ## strip the outputs of all notebooks
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb notebooks/teaching/*.ipynb
 
 lab: $(READY)  ## JupyterLab with explore.ipynb open; ARGS="--no-browser --port=8888"
-	$(BIN)/python -m jupyterlab notebooks/explore.ipynb $(ARGS)
+	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/explore.ipynb $(ARGS)
 
 docs: $(READY)  ## this documentation as a site: docs/_build/html; warnings are errors
 	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going docs docs/_build/html

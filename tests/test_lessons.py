@@ -9,8 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import papermill
 import pytest
+import torch
+from scipy import ndimage, stats
 
-from pgmif_core.lessons import LESSONS, check, exercise
+from pgmif_core.lessons import LESSONS, attempt, check, exercise
+from pgmif_core.lessons.measuring import case, ten_patients
+from pgmif_core.lessons.tissue import air_pixels
 from pgmif_core.notebooks import cells_not_executed
 
 NAMES = ["1_tissue_to_contrast", "2_gradients", "3_fusing_by_rule", "4_adversarial_terms",
@@ -99,6 +103,13 @@ def test_solutions_are_right_and_stubs_are_not(root, name, capsys):
                 assert "Hint: " in said
 
 
+def uncapped_holm(p):
+    order = np.argsort(p)
+    result = np.empty_like(p)
+    result[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return result
+
+
 WRONG = [
     ("1.1", lambda pd, t1, t2, tr, te: pd * np.exp(-tr / t1) * np.exp(-te / t2), "Expected"),
     ("1.2", {"T1w": "fat", "T2w": "csf"}, "T2w: csf has"),
@@ -141,8 +152,18 @@ WRONG = [
     ("5.1", lambda i, t, r: (i[t].mean() - i[r].mean()) / i[r].std(ddof=1), "divide by n"),
     ("5.5", 0.6, "twenty different people"),
     ("5.5", 0.0043, "A paired t-test"),
-    ("5.6", 0.05, "Expected 0.00195"),
+    ("5.5", 0.0059 / 2, "one-sided"),
+    ("5.6", 0.05, "too large"),
+    ("5.6", 1 / 1024, "That is one side"),
     ("5.7", lambda p: p * len(p), "Expected"),
+    ("5.7", uncapped_holm, "Expected 1 at"),
+    ("5.2", lambda f, s: np.tanh(np.where(f + s == 0, 1, s / f) / 2).mean(), "exchanged"),
+    ("5.3", np.full((192, 192), 0.5), "same grey everywhere"),
+    ("5.3", np.random.default_rng(0).random((192, 192)), "hardly resembles T2w"),
+    ("5.4", np.indices((192, 192)).sum(axis=0) % 2, "hardly resembles T2w"),
+    ("1.3", 0.036, "looks like seconds"),
+    ("1.4", -25.6, "before the excitation"),
+    ("1.5", air_pixels().std(), "spread of the magnitudes"),
 ]
 
 
@@ -152,6 +173,32 @@ def test_wrong_answers_are_told_what_is_wrong(number, answer, message, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(f"Exercise {number}: ✘")
     assert message in said
+
+
+@pytest.mark.parametrize(("number", "answer"), [
+    ("5.3", lambda: ndimage.uniform_filter(case().t2w, 3)),  # falls below 0 by rounding
+    ("5.3", lambda: torch.from_numpy(ndimage.gaussian_filter(case().t2w, 1.0))),
+    ("5.4", lambda: np.clip(2 * case().t2w, 0, 1)),
+    ("5.5", lambda: round(stats.wilcoxon(*ten_patients()).pvalue, 4)),
+    ("5.6", lambda: 0.002),
+    ("1.3", lambda: 36.0),
+])
+def test_right_answers_of_another_kind_are_accepted(number, answer, capsys):
+    check(number, answer())
+    assert "✔ right" in capsys.readouterr().out
+
+
+def test_pictures_after_a_check_survive_any_answer():
+    image = np.zeros((4, 5))
+    wrong = (lambda x: 1 / 0, lambda x: None, lambda x: x[:2], lambda x: "x", lambda x: x * np.nan)
+    for function in wrong:
+        assert attempt(function, image) is None
+    np.testing.assert_array_equal(attempt(lambda s: s.mean(axis=0), np.ones((2, 4, 5))), np.ones((4, 5)))
+    slice_ = case()
+    flat = np.zeros_like(slice_.t2w)
+    usable = slice_.usable({"T2w": slice_.t2w, "a": ..., "b": None, "c": np.zeros((3, 3)), "d": flat})
+    assert list(usable) == ["T2w", "d"]
+    assert np.isnan(slice_.cnr(usable["d"]))
 
 
 def test_whatever_an_answer_does_the_check_goes_on(capsys):

@@ -101,6 +101,18 @@ def _is_stub(answer: Any) -> bool:
 def _empty() -> None: ...
 
 
+def attempt(function: Callable, *arguments: Any) -> NDArray[np.float64] | None:
+    """What a student's function makes of an image; None where it is no image of that shape.
+
+    For pictures that follow a check, which has said what is wrong: they never stop the notebook.
+    """
+    try:
+        found = as_array(function(*arguments))
+    except Exception:
+        return None
+    return found if found.shape == np.shape(arguments[0])[-2:] else None
+
+
 def as_array(value: Any, what: str = "the answer", finite: bool = True) -> NDArray[np.float64]:
     """Numbers as an array; NotYet where they are none, or with `finite` not finite."""
     if value is ... or value is None:
@@ -136,8 +148,8 @@ def same(found: Any, expected: ArrayLike, where: str = "", tolerance: float = 1e
     if wrong.any():
         place = tuple(int(k) for k in np.argwhere(wrong)[0])
         at = f" at {place}" if place else ""
-        raise NotYet(f"Expected {expected[place]:.4g}{at}{where}, found {found[place]:.4g} "
-                     f"({wrong.mean():.0%} of the values differ).")
+        share = f" ({wrong.mean():.0%} of the values differ)" if place else ""
+        raise NotYet(f"Expected {expected[place]:.4g}{at}{where}, found {found[place]:.4g}{share}.")
 
 
 def as_function(answer: Any) -> Callable:

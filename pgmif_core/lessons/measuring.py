@@ -1,11 +1,14 @@
 """Lesson 5, measuring honestly: exercises on CNR, the generalized Sobel, how to game both, and tests."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
 from pgmif_core.demonstration import phantom_slices
 from pgmif_core.figures import PAGE_INCHES, in_style, new_figure
@@ -18,6 +21,8 @@ from pgmif_core.statistics import paired_wilcoxon
 SEED = 20240078
 SIZE = PhantomSize(slices=10, thickness_mm=8.8, pixel_mm=1.2)
 GAIN = 1.3  # of the CNR in 5.3
+ROUNDING = 1e-6
+LIKENESS = 0.8  # correlation with T2w of what is made from it in 5.3 and 5.4
 SHARPER = 0.65  # Q in 5.4; an unchanged image has 0.46
 
 
@@ -30,8 +35,20 @@ class Case:
         self.tumour, self.reference = np.array(patient.gtv[k]), np.array(patient.reference[k])
 
     def cnr(self, image: NDArray) -> float:
-        """Eq. 8 of an image in this slice's regions."""
+        """Eq. 8 of an image in this slice's regions; NaN where the reference is one flat grey."""
+        if np.ptp(image[self.reference]) == 0:
+            return float("nan")
         return contrast_to_noise_ratio(image, self.tumour, self.reference)
+
+    def usable(self, images: Mapping[str, Any]) -> dict[str, NDArray]:
+        """Those that are images of this slice's shape, as arrays: answers may be anything."""
+        found = {}
+        for name, image in images.items():
+            with suppress(NotYet):
+                array = as_array(image)
+                if array.shape == self.t2w.shape:
+                    found[name] = array
+        return found
 
     def q(self, image: NDArray) -> float:
         """Eq. 12 of an image against this slice's T2w, in the tumour."""
@@ -81,11 +98,14 @@ def _cnr(answer: Any) -> None:
 
 
 def _sobel(answer: Any) -> None:
-    fused, source = np.array([2.0, 0.0, 1.0, 0.0, 3.0]), np.array([1.0, 0.0, 2.0, 1.0, 0.0])
-    ratio = np.array([2.0, 1.0, 0.5, 0.0, np.inf])
+    fused, source = np.array([2.0, 0.0, 3.0, 3.0, 0.5]), np.array([1.0, 0.0, 2.0, 0.0, 0.4])
+    ratio = np.array([2.0, 1.0, 1.5, np.inf, 1.25])
     found = as_array(as_function(answer)(fused.copy(), source.copy()), finite=False)
     if np.isnan(found).any():
         raise NotYet("0/0 gives NaN: where neither image has an edge nothing changed, Δ = 1.")
+    swapped = np.tanh(np.divide(1, ratio) / 2).mean()
+    if np.isclose(found, swapped):
+        raise NotYet("Δ is g_fused / g_source: it looks as if the two were exchanged.")
     same(found, np.tanh(ratio / 2).mean())
 
 
@@ -93,19 +113,33 @@ def _image(answer: Any) -> NDArray:
     found = as_array(answer)
     if found.shape != case().t2w.shape:
         raise NotYet(f"Expected shape {case().t2w.shape}, found {found.shape}.")
-    if found.min() < 0 or found.max() > 1:
-        raise NotYet("Values must lie in [0, 1].")
+    if found.min() < -ROUNDING or found.max() > 1 + ROUNDING:
+        raise NotYet(f"Values must lie in [0, 1], found {found.min():.3g} to {found.max():.3g}.")
+    return found.clip(0, 1)
+
+
+def _from_t2w(answer: Any) -> NDArray:
+    """An image that was made from T2w: NotYet where it hardly resembles it."""
+    found = _image(answer)
+    if np.ptp(found) < ROUNDING:
+        raise NotYet("That image is the same grey everywhere: it has neither contrast nor noise.")
+    likeness = float(np.corrcoef(found.ravel(), case().t2w.ravel())[0, 1])
+    if likeness < LIKENESS:
+        raise NotYet(f"It hardly resembles T2w (correlation {likeness:.2f}); make it from t2w alone.")
     return found
 
 
 def _game_cnr(answer: Any) -> None:
-    found, before = case().cnr(_image(answer)), case().cnr(case().t2w)
+    image = _from_t2w(answer)
+    if case().reference.any() and np.ptp(image[case().reference]) == 0:
+        raise NotYet("The reference is one flat grey: σ is 0, and CNR has no value.")
+    found, before = case().cnr(image), case().cnr(case().t2w)
     if found < GAIN * before:
         raise NotYet(f"CNR is {found:.2f}; T2w itself has {before:.2f}, wanted {GAIN * before:.2f}.")
 
 
 def _game_q(answer: Any) -> None:
-    found = case().q(_image(answer))
+    found = case().q(_from_t2w(answer))
     if found < SHARPER:
         raise NotYet(f"Q is {found:.3f}, wanted {SHARPER}; unchanged it is 0.462.")
 
@@ -113,20 +147,30 @@ def _game_q(answer: Any) -> None:
 def _test(answer: Any) -> None:
     expected = paired_wilcoxon(*ten_patients()).p
     found = as_number(answer, 0, 1)
+    if np.isclose(found, expected, rtol=0.03):
+        return
+    if np.isclose(found, expected / 2, rtol=0.03) or np.isclose(found, 1 - expected / 2, rtol=0.003):
+        raise NotYet(f"P = {found:.2g} is one-sided: asked is whether the methods differ, either way.")
+    approximate = stats.wilcoxon(*ten_patients(), method="approx").pvalue
+    if np.isclose(found, approximate, rtol=0.03):
+        raise NotYet(f"P = {found:.2g} is the normal approximation; ten pairs can be counted exactly.")
     if found > 0.05:
         raise NotYet(f"P = {found:.2g}: that is a test for twenty different people.")
-    if not np.isclose(found, expected, rtol=1e-3):
-        raise NotYet(f"P = {found:.2g}: not the exact signed-rank test. A paired t-test supposes a "
-                     "normal distribution, a sign test forgets how large the differences are.")
+    raise NotYet(f"P = {found:.2g}: not the exact signed-rank test. A paired t-test supposes a normal "
+                 "distribution, a sign test forgets how large the differences are.")
 
 
 def _smallest(answer: Any) -> None:
-    same(as_number(answer), 2 / 2**10, tolerance=1e-4)
+    found = as_number(answer, 0, 1)
+    if np.isclose(found, 1 / 2**10, rtol=0.03):
+        raise NotYet("That is one side: ten signs one way. Two-sided, ten the other way count as well.")
+    if not np.isclose(found, 2 / 2**10, rtol=0.03):
+        raise NotYet(f"{found:.3g} is too {'large' if found > 2 / 2**10 else 'small'}.")
 
 
 def _holm(answer: Any) -> None:
     holm = as_function(answer)
-    for values in ([0.01, 0.04, 0.03], [0.5, 0.001, 0.02, 0.6]):
+    for values in ([0.01, 0.04, 0.03], [0.5, 0.001, 0.02, 0.6], [0.7, 0.6]):
         p = np.array(values)
         order = np.argsort(p)
         steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
@@ -161,8 +205,8 @@ EXERCISES = {
         "any steeper grey scale, although nothing is visible that was not before.", _game_q,
     ),
     "5.5": Exercise(
-        "the two-sided P of the Wilcoxon signed-rank test on ten_patients(): the rank test for the same "
-        "patients under two methods",
+        "the exact two-sided P of the Wilcoxon signed-rank test on ten_patients(): the rank test for "
+        "the same patients under two methods",
         "scipy.stats.wilcoxon compares pairs; mannwhitneyu compares two groups of different people",
         "The difference was there all the time; the wrong test buried it under the spread of patients.",
         _test,
@@ -178,6 +222,7 @@ EXERCISES = {
         "a function holm(p) that adjusts P values for how many were tried (Holm 1979)",
         "sort; multiply the smallest by n, the next by n − 1, …; never let one fall below an earlier; "
         "cap at 1; put them back",
-        "If nothing differs, forty tests give two below 0.05 on average.", _holm,
+        "If nothing differs, of fourteen independent tests at least one is below 0.05 in half of all "
+        "papers.", _holm,
     ),
 }

@@ -73,17 +73,28 @@ def _decay(name: str, echo_ms: NDArray) -> NDArray:
     return density * (1 - np.exp(-2500 / t1_ms)) * np.exp(-echo_ms / t2_ms)
 
 
+def _in_ms(answer: Any) -> float:
+    found = as_number(answer)
+    if 0 < found < 0.5:
+        raise NotYet(f"{found:.3g} looks like seconds; wanted are milliseconds.")
+    return found
+
+
 def _best_echo(answer: Any) -> None:
     echo = np.linspace(0.1, 400, 40_000)
     best = echo[np.abs(_decay("tumour", echo) - _decay("muscle", echo)).argmax()]
-    as_number(answer, best - 2, best + 2)
+    as_number(_in_ms(answer), best - 2, best + 2)
 
 
 def _crossing(answer: Any) -> None:
     echo = np.linspace(0.1, 200, 40_000)
     first, second = (_decay(name, echo) for name in ("white_matter", "csf"))
     crossing = echo[np.abs(first - second).argmin()]
-    as_number(answer, crossing - 1, crossing + 1)
+    found = as_number(_in_ms(answer))
+    if found < 0:
+        raise NotYet(f"{found:.3g} ms is before the excitation. PD alone is not enough: what has "
+                     "recovered by TR differs as well.")
+    as_number(found, crossing - 1, crossing + 1)
 
 
 def _noise(answer: Any) -> None:
@@ -92,6 +103,9 @@ def _noise(answer: Any) -> None:
     if abs(found - mean) < 1e-4:
         raise NotYet(f"{found:.4f} is the mean brightness of air; a magnitude is never negative, so it "
                      "is larger than σ.")
+    if abs(found - as_array(air_pixels()).std()) < 1e-4:
+        raise NotYet(f"{found:.4f} is the spread of the magnitudes; folding negative values up has made "
+                     "it smaller than that of a channel.")
     as_number(found, 0.97 * NOISE, 1.03 * NOISE)
 
 
@@ -116,7 +130,8 @@ EXERCISES = {
     ),
     "1.4": Exercise(
         "the TE in ms (TR = 2500 ms) at which white matter and CSF are equally bright, to 1 ms",
-        "where two curves A·e^(−TE/T2) cross, ln(A₁/A₂) = TE·(1/T2₁ − 1/T2₂)",
+        "with A = PD·(1 − e^(−TR/T1)), where two curves A·e^(−TE/T2) cross, ln(A₁/A₂) = "
+        "TE·(1/T2₁ − 1/T2₂)",
         "Below it CSF is the darker of the two, above it the brighter: the same head, contrast "
         "inverted.", _crossing,
     ),

@@ -54,8 +54,9 @@ def write_report(root: Path, run: str = "") -> Path:
     runs = complete_runs(root)
     if not runs or (run and run not in runs):
         wanted = f"results/{run}" if run else "results/"
+        others = f", or name one of: {', '.join(runs)}" if runs else ""
         raise ReportError(f"{wanted}: expected a run that has finished, found none; make one with "
-                          f"`make reproduce`, or name one of: {', '.join(runs) or 'none is there'}")
+                          f"`make reproduce`{others}")
     run = run or runs[0]
     folder = root / "results" / run / "report"
     try:
