@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import yaml
 
 from pgmif_core.demonstration import LABEL, RUN, aligned_slices, demonstration_store
@@ -107,6 +108,87 @@ def test_no_patient_is_shown_under_anothers_name(own_root, phantom, monkeypatch)
     monkeypatch.undo()
     explorer.boxes["moi"].value = True
     assert explorer.viewer.caption.startswith("sub-x")
+
+
+def test_a_run_that_does_not_open_shows_nothing_of_another(own_root):
+    (own_root / "results" / "other").symlink_to(own_root / "results" / "mine")
+    explorer = Explorer("mine", root=own_root)
+    (own_root / "results" / "other").unlink()
+    explorer.cohort.value = "other"
+    assert "results/other: expected a run" in explorer.message.value
+    assert explorer.subject.options == ()
+    assert explorer.viewer.shown == []
+    explorer.boxes["moi"].value = not explorer.boxes["moi"].value
+    assert explorer.viewer.shown == []
+    explorer.cohort.value = "mine"
+    assert explorer.message.value == ""
+    assert explorer.viewer.caption.startswith("sub-x")
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("sub-y_sources.npy", ""), ("sub-y.json", "{}"), ("sub-y.json", "{"),
+])
+def test_damaged_files_of_a_patient_leave_no_other_on_the_screen(own_root, phantom, name, text):
+    store = own_root / "results" / "mine" / "01_preprocessing" / "slices"
+    write_patient(store, aligned_slices(phantom, "sub-y"), {"settings": {}, "row": {}})
+    explorer = Explorer(root=own_root)
+    (store / name).write_text(text)
+    explorer.subject.value = "sub-y"
+    assert "role='alert'" in explorer.message.value
+    assert explorer.viewer.shown == []
+    explorer.subject.value = "sub-x"
+    assert explorer.message.value == ""
+    assert explorer.viewer.caption.startswith("sub-x")
+
+
+def test_a_damaged_newest_run_still_opens_the_menus(own_root):
+    store = own_root / "results" / "mine" / "01_preprocessing" / "slices"
+    (store / "sub-x_sources.npy").write_bytes(b"")
+    explorer = Explorer(root=own_root)
+    assert "role='alert'" in explorer.message.value
+    assert explorer.subject.options
+
+
+def test_a_run_is_looked_at_without_its_raw_images_and_leftovers_are_no_patients(own_root):
+    folder = own_root / "results" / "mine"
+    (folder / "00_cohort").mkdir()
+    (folder / "00_cohort" / "manifest.csv").write_text(
+        "subject,split,T1w,T2w,gtv,source,license\n"
+        "sub-w,train,gone.nii,gone.nii,gone.nii,x,y\nsub-x,test,gone.nii,gone.nii,gone.nii,x,y\n"
+    )
+    (folder / "01_preprocessing" / "slices" / ".12-sub-9.json").write_text("{}")
+    (folder / "parameters.yaml").write_text("")
+    shown = open_explorable(own_root, "mine")
+    assert shown.subjects == {"sub-x": "sub-x (test)"}
+    assert shown.modalities == ("T1w", "T2w")
+
+
+def test_methods_come_back_after_all_were_unchecked_and_beside_a_panel_of_ones_own(own_root):
+    explorer = Explorer(root=own_root)
+    for box in explorer.boxes.values():
+        box.value = False
+    assert explorer.viewer.shown == []
+    explorer.boxes["wavelet"].value = True
+    assert explorer.message.value == ""
+    assert explorer.viewer.shown == ["wavelet"]
+    explorer.viewer.show("mine", np.array(explorer.patient.sources[:, 0]))
+    explorer.boxes["t1w"].value = True
+    assert explorer.message.value == ""
+    assert explorer.viewer.shown == ["t1w", "wavelet", "mine"]
+
+
+def test_a_file_shown_in_the_explorer_is_placed_on_the_patient(own_root):
+    explorer = Explorer(root=own_root)
+    t2w = sitk.GetImageFromArray(np.array(explorer.patient.sources[:, 1]))
+    t2w.CopyInformation(explorer.patient.grid)
+    pixels = {}
+    for shift in (0, 20):
+        moved = sitk.Image(t2w)
+        moved.SetOrigin(np.add(t2w.GetOrigin(), (shift, 0, 0)).tolist())
+        explorer.viewer.show("mine", moved)
+        pixels[shift] = explorer.viewer._pixels["mine"][1]
+    assert pixels[0] == explorer.viewer._pixels["t2w"][1]
+    assert pixels[20] != pixels[0]
 
 
 def test_a_misspelt_run_is_refused_with_those_there_are(own_root):

@@ -136,6 +136,27 @@ def test_an_array_beside_a_file_is_turned_with_it(tmp_path, phantom):
             mask.reshape(viewer.shape), sitk.GetArrayFromImage(phantom.gtv) > 0)
 
 
+def test_a_mask_with_a_place_serves_an_array_and_images_beside_arrays_keep_their_order(phantom):
+    array = sitk.GetArrayFromImage(phantom.T2w)
+    viewer = view({"a": array}, gtv=phantom.gtv)
+    mask = np.frombuffer(sent(viewer, "outline GTV")[1], np.uint8)
+    np.testing.assert_array_equal(
+        mask.reshape(viewer.shape), sitk.GetArrayFromImage(phantom.gtv) > 0)
+    turned = sitk.GetImageFromArray(array)
+    turned.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    alone = view({"a": array}, gtv=sitk.GetArrayFromImage(phantom.gtv), sources={"x": turned})
+    alone.show("b", turned)
+    assert sent(alone, "b")[1] == sent(alone, "a")[1]
+    assert alone.panels[0]["patient"][1] == pytest.approx(np.tanh(0.5), abs=1e-6)
+
+
+def test_a_source_of_q_is_not_replaced_behind_the_other_panels(images, masks):
+    viewer = view(images, **masks)
+    with pytest.raises(ValueError, match="T2w: Q of every panel"):
+        viewer.show("T2w", images["fused"])
+    view(images).show("T2w", images["fused"])
+
+
 def test_an_image_that_is_shown_later_is_resampled_as_well(phantom):
     moved = sitk.Image(phantom.T2w)
     moved.SetOrigin(np.add(phantom.T2w.GetOrigin(), (4.8, 0, 0)).tolist())
