@@ -74,7 +74,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
 
 def name_cohort(figure: Figure, label: str, note: str = "") -> None:
     """Write the cohort, and a note, under a figure."""
-    figure.supxlabel(f"{label}{': ' + note if note else ''}", fontsize=7, color="#444444")
+    figure.supxlabel(f"{label}{': ' + note if note else ''}", fontsize=7, color="#444444", wrap=True)
 
 
 @in_style
