@@ -128,6 +128,38 @@ def test_images_of_very_different_ranges_are_compared_by_fractions(opened):
     assert float(value) == pytest.approx(0.5 * 0.8 + 0.2 - 0.8, abs=0.01), "these are values"
 
 
+def test_two_fingers_zoom_and_one_changes_the_window(opened):
+    image, gtv = raised()
+    page = opened(view({"a": image}, gtv=gtv), has_touch=True)
+    session, box = page.context.new_cdp_session(page), canvas(page).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind, *offsets):
+        points = [{"x": x + d, "y": y, "id": k} for k, d in enumerate(offsets)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(60)
+
+    touch("touchStart", -20, 20)
+    for distance in (30, 40, 60):
+        touch("touchMove", -distance, distance)
+    touch("touchEnd")
+    assert window_and_level(page) == (1, 0.5)
+    assert "zoom 3.0" in page.locator(".pgmif-viewer .status").inner_text()
+    touch("touchStart", 0)
+    touch("touchMove", 40)
+    touch("touchEnd")
+    assert window_and_level(page)[0] > 1.2
+
+
+def test_keys_work_while_the_slider_has_the_focus(opened):
+    image, gtv = raised()
+    page = opened(view({"a": image, "b": image / 2}, gtv=gtv))
+    page.locator(".pgmif-viewer").get_by_role("slider").focus()
+    pressed(page, "d", "Home", "ArrowRight")
+    assert page.get_by_label("view", exact=True).input_value() == "difference"
+    assert page.locator(".pgmif-viewer .place").inner_text() == "2 of 3"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_saved_page_is_accessible(opened, scheme):
     image, gtv = raised()

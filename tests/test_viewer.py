@@ -190,6 +190,33 @@ def test_images_of_another_kind_are_refused_by_name(image, message):
         view(np.zeros((2, 3, 4)))
 
 
+def test_what_cannot_be_drawn_is_refused_by_name(phantom):
+    moved = sitk.Image(phantom.T2w)
+    moved.SetOrigin(np.add(phantom.T2w.GetOrigin(), (1000, 0, 0)).tolist())
+    with pytest.raises(ValueError, match="T1w: expected an image that overlaps T2w in space"):
+        view({"T2w": phantom.T2w, "T1w": moved})
+    with pytest.raises(ValueError, match="GTV: expected an image that overlaps T2w"):
+        view({"T2w": phantom.T2w}, gtv=moved)
+    huge = sitk.GetImageFromArray(np.full((2, 3, 4), 1e39))
+    with pytest.raises(ValueError, match="x: expected finite"):
+        view({"x": huge})
+    with pytest.raises(ValueError, match="expected images by name"):
+        view([np.zeros(SHAPE)])
+    assert len(sent(view({"x": np.full(SHAPE, 1e17)}), "x")[1]) == 2 * np.prod(SHAPE)
+    viewer = view({"x": np.zeros(SHAPE)})
+    with pytest.raises(Exception, match="level: expected a number"):
+        viewer.level = float("nan")
+
+
+def test_an_outlier_does_not_make_ranges_differ():
+    first = np.random.default_rng(0).random((3, 40, 50)) * 1000
+    second = first.copy()
+    second[0, 0, 0] = 6000
+    panels = view({"a": first, "b": second}).panels
+    assert panels[0]["typical"] == pytest.approx(panels[1]["typical"], rel=0.02)
+    assert panels[1]["high"] == 6000
+
+
 def test_small_values_are_not_taken_for_an_image_in_0_to_1():
     adc = np.random.default_rng(0).uniform(0, 0.003, SHAPE)
     assert view({"ADC": adc}).panels[0]["high"] == pytest.approx(adc.max())

@@ -16,7 +16,15 @@ import traitlets
 from numpy.typing import NDArray
 
 from pgmif_core.viewer.standalone import write_viewer
-from pgmif_core.viewer.volumes import Image, Volumes, as_stored, as_volumes, intensity_range, measures_of
+from pgmif_core.viewer.volumes import (
+    Image,
+    Volumes,
+    as_stored,
+    as_volumes,
+    intensity_range,
+    measures_of,
+    typical_range,
+)
 
 try:
     import anywidget
@@ -70,6 +78,12 @@ class Viewer(anywidget.AnyWidget):
     def _existing_slice(self, proposal: dict) -> int:
         return int(np.clip(proposal["value"], 0, max(0, self.shape[0] - 1)))
 
+    @traitlets.validate("level")
+    def _finite_level(self, proposal: dict) -> float:
+        if not np.isfinite(proposal["value"]):
+            raise traitlets.TraitError(f"level: expected a number, found {proposal['value']}")
+        return proposal["value"]
+
     @traitlets.validate("window")
     def _open_window(self, proposal: dict) -> float:
         if not proposal["value"] > 0:
@@ -86,8 +100,10 @@ class Viewer(anywidget.AnyWidget):
 
         `grid`, upright, says where arrays lie in space: files shown later are put on it.
         """
-        if not len(images):
-            raise ValueError("expected at least one image, found none")
+        if not isinstance(images, Mapping) or not len(images):
+            what = "none" if isinstance(images, Mapping) else type(images).__name__
+            raise ValueError("expected images by name, {'T2w': image}, and at least one image, "
+                             f"found {what}")
         first = "T2w" if "T2w" in images else next(iter(images))
         found = as_volumes(images, {"GTV": gtv, "reference": reference}, first)
         found = found._replace(stored=found.stored or grid)
@@ -181,7 +197,8 @@ class Viewer(anywidget.AnyWidget):
         low, high = intensity_range(volume)
         pixels = np.rint((volume.astype(np.float64) - low) * (FULL / (high - low))).astype("<u2")
         version = self._next()
-        panel = {"name": name, "label": label, "low": low, "high": high, "measures": [],
+        panel = {"name": name, "label": label, "low": low, "high": high,
+                 "typical": typical_range(volume) or high - low, "measures": [],
                  "version": version, "patient": [], "slices": []}
         if "GTV" in masks:
             tumour, others = masks["GTV"], list(sources.values())

@@ -1,12 +1,12 @@
 // The slice viewer's bar, tables and words: elements of the page, no state. widget.js comes after this file.
 
 const HELP = "Wheel or ↑ ↓: slice (Page Up, Page Down: five; Home, End) · drag: window and level (n narrower, " +
-  "w wider, b brighter, k darker) · Ctrl + wheel or + −: zoom · Shift + drag or Shift + arrows: move · " +
+  "w wider, b brighter, k darker) · Ctrl + wheel, + − or two fingers: zoom · Shift + drag or Shift + arrows: move · " +
   "double click or 0: reset · i images, d difference, c checkerboard · o outlines";
 
 const SMALLEST_PX = 190, LARGEST_PX = 420; // width of a panel
 
-const APART = "their ranges being far apart, fractions of each are compared";
+const APART = "where ranges are far apart, fractions of each are compared";
 
 const WAITING = "waiting for pixels; if they do not come, run the cell again";
 

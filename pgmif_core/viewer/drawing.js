@@ -8,7 +8,7 @@ const span = (panel) => panel.high - panel.low;
 const real = (panel, pixel) => panel.low + (pixel / FULL) * span(panel);
 
 // values of two panels may be subtracted; where one range is many times the other, only their fractions
-const comparable = (a, b) => Math.max(span(a), span(b)) <= 4 * Math.min(span(a), span(b));
+const comparable = (a, b) => Math.max(a.typical, b.typical) <= 4 * Math.min(a.typical, b.typical);
 const difference = (own, other, p) => (comparable(own.panel, other.panel)
   ? real(own.panel, own.pixels[p]) - real(other.panel, other.pixels[p])
   : (own.pixels[p] - other.pixels[p]) / FULL);

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images import read_image, resample
+from pgmif_core.images import overlap_fraction, read_image, resample
 from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.slices import upright
 
@@ -41,12 +41,8 @@ def as_volumes(
 
     Files and SimpleITK images are put on the grid of `stored` (of `first`, or of the first of them
     that has one) and laid upright; arrays must have its shape as its file stores it, and are turned
-    with it. Raises ValueError naming the image.
+    with it. Raises ValueError naming the image, also where it lies beside the others in space.
     """
-    if not isinstance(images, Mapping):
-        raise ValueError(
-            f"expected images by name, {{'T2w': image}}, found {type(images).__name__}"
-        )
     opened = {name: _opened(name, image) for name, image in images.items()}
     drawn = {name: _opened(name, mask) for name, mask in masks.items() if mask is not None}
     if stored is None:
@@ -86,7 +82,9 @@ def _opened(name: str, image: Image) -> sitk.Image | NDArray[np.float32]:
         if image.ndim != 3 or not image.size:
             raise ValueError(f"{name}: expected an image (slices, height, width) or (height, width), "
                              f"found shape {image.shape}")
-    if not np.isfinite(values).all():
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(values, np.float32)).all()
+    if not finite:
         raise ValueError(f"{name}: expected finite values, found NaN or infinite ones")
     return image
 
@@ -104,6 +102,9 @@ def _placed(
             return image
         array, image = image, sitk.GetImageFromArray(image)
         image.CopyInformation(stored)
+    elif not overlap_fraction(image, stored):
+        raise ValueError(f"{name}: expected an image that overlaps {what} in space, found it elsewhere; "
+                         "is it of the same patient and session?")
     smooth = image if nearest else sitk.Cast(image, sitk.sitkFloat32)  # else means of integers are cut
     array = sitk.GetArrayFromImage(resample(upright(smooth), upright(stored), nearest=nearest))
     return array.astype(np.float32)
@@ -114,7 +115,13 @@ def intensity_range(volume: NDArray) -> tuple[float, float]:
     low, high = float(volume.min()), float(volume.max())
     if low >= 0 and (UNIT_RANGE_FROM < high <= 1 or high == 0):
         return 0.0, 1.0
-    return low, high if high > low else low + 1
+    return low, high if high > low else low + max(1.0, abs(low) / 1000)
+
+
+def typical_range(volume: NDArray) -> float:
+    """How far apart most values lie, so that one outlier does not count; 0 for a constant."""
+    some = volume[:, :: max(1, volume.shape[1] // 64), :: max(1, volume.shape[2] // 64)]
+    return float(np.ptp(np.percentile(some, (1, 99))))
 
 
 def measures_of(

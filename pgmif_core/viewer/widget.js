@@ -118,6 +118,11 @@ function render({ model, el }) {
 
   function listen(canvas) {
     let travelled = 0;
+    const fingers = new Map(); // pointer → its place
+    const apart = () => {
+      const [a, b] = fingers.values();
+      return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+    };
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       if (event.ctrlKey || event.metaKey) return zoomBy(Math.exp(-event.deltaY * 0.002), pixelAt(canvas, event));
@@ -131,12 +136,21 @@ function render({ model, el }) {
       event.preventDefault();
       root.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
-      drag ??= { id: event.pointerId, x: event.clientX, y: event.clientY };
+      fingers.set(event.pointerId, event);
+      drag = fingers.size > 1 ? null : drag ?? { id: event.pointerId, x: event.clientX, y: event.clientY };
     });
     for (const ended of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(ended, (event) => { if (drag?.id === event.pointerId) drag = null; });
+      canvas.addEventListener(ended, (event) => {
+        fingers.delete(event.pointerId);
+        if (drag?.id === event.pointerId) drag = null;
+      });
     }
     canvas.addEventListener("pointermove", (event) => {
+      if (fingers.size === 2 && fingers.has(event.pointerId)) { // two fingers zoom
+        const before = apart();
+        fingers.set(event.pointerId, event);
+        return before && zoomBy(apart() / before, pixelAt(canvas, event));
+      }
       const box = canvas.getBoundingClientRect(), own = drag?.id === event.pointerId;
       const dx = own ? event.clientX - drag.x : 0, dy = own ? event.clientY - drag.y : 0;
       if (own) Object.assign(drag, { x: event.clientX, y: event.clientY });
@@ -218,7 +232,9 @@ function render({ model, el }) {
       const colours = ready && sliceColours(own, theirs, view, grey, get("window"), width);
       drawSlice(panel, colours, shape, get("aspect"), zoom, outlines, over ? cursor : null);
       panel.canvas.setAttribute("aria-label", `${panel.label}, slice ${k + 1} of ${n}, ${view}`);
-      panel.title.textContent = view === "difference" && panel !== other ? `${panel.label} − ${other.label}` : panel.label;
+      const against = view === "difference" && panel !== other;
+      const fractions = against && !comparable(panel, other) ? ", fractions" : "";
+      panel.title.textContent = against ? `${panel.label} − ${other.label}${fractions}` : panel.label;
       panel.value.textContent = over && ready ? readOut(own, theirs, view, row * width + column, width) : "";
       if (panel.tableOf !== `${k} ${panel.version}`) {
         panel.table.replaceChildren(...(panel.measures.length ? measureTable(panel, k) : []));
