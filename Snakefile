@@ -1,11 +1,15 @@
 # The pipeline: one rule per notebook, nothing else. `make reproduce` calls it through
 # `python -m pgmif_core.pipeline`, which checks parameters and manifest first and fills `config`.
 #
-# A rule's params are the parameters that its notebook declares, so changing one parameter reruns
-# exactly the notebooks that use it, and what comes after them.
+# What a step is made from (its code, its parameters, the files of patients) is no input of a rule:
+# pgmif_core.staleness hashes it, and the pipeline tells Snakemake what to make again.
 
-from pgmif_core.notebooks import code_files, declared_parameters, rule_command
-from pgmif_core.pipeline import LAST, outside_files, patient_files
+from pathlib import Path
+
+from pgmif_core.cohort import read_manifest
+from pgmif_core.notebooks import declared_parameters, rule_command
+from pgmif_core.pipeline import LAST
+from pgmif_core.staleness import step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
@@ -15,12 +19,8 @@ ABLATIONS = [
     "registration",
 ]
 THREADS = max(1, workflow.cores)
-
-
-# a notebook and every module that it imports, directly or through others
-def code(notebook):
-    path = f"notebooks/{notebook}.ipynb"
-    return [path, *code_files(path)]
+KEYS = step_keys(config, Path.cwd())
+KIND = "phantoms" if read_manifest(config["manifest"], config["allow_outside"]).is_phantom else "cohort"
 
 
 def parameters(notebook):
@@ -33,15 +33,12 @@ wildcard_constraints:
 
 
 rule cohort:
-    input:
-        code("00_cohort"),
-        config["manifest"],
-        patient_files(config),
     output:
         f"{RUN}/00_cohort/manifest.csv",
-        f"{FIGURES}/figure_0_{'cohort' if patient_files(config) else 'phantoms'}.png",
+        f"{FIGURES}/figure_0_{KIND}.png",
     params:
-        parameters("00_cohort"),
+        values=parameters("00_cohort"),
+        key=KEYS["00_cohort"],
     log:
         f"{RUN}/notebooks/00_cohort.ipynb",
     threads: THREADS
@@ -51,15 +48,14 @@ rule cohort:
 
 rule preprocessing:
     input:
-        code("01_preprocessing"),
         rules.cohort.output[0],
-        patient_files(config),
     output:
         f"{RUN}/01_preprocessing/preprocessing.csv",
         f"{FIGURES}/figure_registration.png",
         f"{FIGURES}/figure_preprocessed.png",
     params:
-        parameters("01_preprocessing"),
+        values=parameters("01_preprocessing"),
+        key=KEYS["01_preprocessing"],
     log:
         f"{RUN}/notebooks/01_preprocessing.ipynb",
     threads: THREADS
@@ -69,14 +65,14 @@ rule preprocessing:
 
 rule training:
     input:
-        code("02_training"),
         rules.preprocessing.output[0],
     output:
         f"{RUN}/02_training/{{method}}/weights.safetensors",
         f"{RUN}/02_training/{{method}}/validation.csv",
         f"{FIGURES}/figure_training_{{method}}.png",
     params:
-        parameters("02_training"),
+        values=parameters("02_training"),
+        key=KEYS["02_training"],
     log:
         f"{RUN}/notebooks/02_training_{{method}}.ipynb",
     # two methods side by side: faster than one after the other on all threads
@@ -87,14 +83,14 @@ rule training:
 
 rule pgmif_plus:
     input:
-        code("10_pgmif_plus"),
         rules.preprocessing.output[0],
     output:
         f"{RUN}/10_pgmif_plus/settings.json",
         f"{FIGURES}/figure_10_ideas.png",
         f"{FIGURES}/figure_10_steps.png",
     params:
-        parameters("10_pgmif_plus"),
+        values=parameters("10_pgmif_plus"),
+        key=KEYS["10_pgmif_plus"],
     log:
         f"{RUN}/notebooks/10_pgmif_plus.ipynb",
     threads: THREADS
@@ -104,16 +100,15 @@ rule pgmif_plus:
 
 rule baseline_comparison:
     input:
-        code("03_baseline_comparison"),
         expand(rules.training.output[0], method=LEARNED),
         rules.pgmif_plus.output[0],
-        outside_files(config),
     output:
         f"{RUN}/03_baseline_comparison/fused.csv",
         f"{FIGURES}/figure_3_baselines.png",
         f"{FIGURES}/figure_4_patients.png",
     params:
-        parameters("03_baseline_comparison"),
+        values=parameters("03_baseline_comparison"),
+        key=KEYS["03_baseline_comparison"],
     log:
         f"{RUN}/notebooks/03_baseline_comparison.ipynb",
     threads: THREADS
@@ -123,15 +118,14 @@ rule baseline_comparison:
 
 rule cnr_boxplots:
     input:
-        code("04_cnr_boxplots"),
         rules.baseline_comparison.output[0],
-        "published/results.csv",
     output:
         f"{RUN}/04_cnr_boxplots/cnr.csv",
         f"{RUN}/04_cnr_boxplots/cnr_summary.csv",
         f"{FIGURES}/figure_5a_cnr.png",
     params:
-        parameters("04_cnr_boxplots"),
+        values=parameters("04_cnr_boxplots"),
+        key=KEYS["04_cnr_boxplots"],
     log:
         f"{RUN}/notebooks/04_cnr_boxplots.ipynb",
     threads: 1
@@ -141,15 +135,14 @@ rule cnr_boxplots:
 
 rule sobel_analysis:
     input:
-        code("05_sobel_analysis"),
         rules.baseline_comparison.output[0],
-        "published/results.csv",
     output:
         f"{RUN}/05_sobel_analysis/sobel.csv",
         f"{RUN}/05_sobel_analysis/sobel_summary.csv",
         f"{FIGURES}/figure_5b_sobel.png",
     params:
-        parameters("05_sobel_analysis"),
+        values=parameters("05_sobel_analysis"),
+        key=KEYS["05_sobel_analysis"],
     log:
         f"{RUN}/notebooks/05_sobel_analysis.ipynb",
     threads: 1
@@ -159,7 +152,6 @@ rule sobel_analysis:
 
 rule frontier:
     input:
-        code("07_frontier"),
         rules.cnr_boxplots.output[0],
         rules.sobel_analysis.output[0],
     output:
@@ -167,7 +159,8 @@ rule frontier:
         f"{FIGURES}/figure_7_frontier.png",
         f"{FIGURES}/figure_7_metrics.png",
     params:
-        parameters("07_frontier"),
+        values=parameters("07_frontier"),
+        key=KEYS["07_frontier"],
     log:
         f"{RUN}/notebooks/07_frontier.ipynb",
     threads: THREADS
@@ -178,7 +171,6 @@ rule frontier:
 # the last one: it gathers the provenance and the minutes of all others
 rule claims:
     input:
-        code("06_claims"),
         rules.cnr_boxplots.output[:2],
         rules.sobel_analysis.output[:2],
         rules.frontier.output[0],
@@ -186,7 +178,8 @@ rule claims:
         f"{RUN}/{LAST}",
         f"{FIGURES}/table_claims.png",
     params:
-        parameters("06_claims"),
+        values=parameters("06_claims"),
+        key=KEYS["06_claims"],
     log:
         f"{RUN}/notebooks/06_claims.ipynb",
     threads: 1
@@ -196,14 +189,14 @@ rule claims:
 
 rule ablation:
     input:
-        code("09_ablations"),
         expand(rules.training.output[0], method=LEARNED),
         rules.pgmif_plus.output[0],
     output:
         f"{RUN}/09_ablations/{{ablation}}.csv",
         f"{FIGURES}/figure_9_{{ablation}}.png",
     params:
-        parameters("09_ablations"),
+        values=parameters("09_ablations"),
+        key=KEYS["09_ablations"],
     log:
         f"{RUN}/notebooks/09_ablations_{{ablation}}.ipynb",
     threads: max(1, THREADS // 2)
@@ -213,14 +206,14 @@ rule ablation:
 
 rule delineation:
     input:
-        code("08_delineation"),
         rules.baseline_comparison.output[0],
     output:
         f"{RUN}/08_delineation/separation.csv",
         f"{FIGURES}/figure_8_separation.png",
         f"{FIGURES}/figure_8_unet.png",
     params:
-        parameters("08_delineation"),
+        values=parameters("08_delineation"),
+        key=KEYS["08_delineation"],
     log:
         f"{RUN}/notebooks/08_delineation.ipynb",
     threads: THREADS

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from pgmif_core.code_of import code_of
 from pgmif_core.cohort import read_manifest
-from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.images import resample
 from pgmif_core.parameters import Parameters
 from pgmif_core.patients import each_patient
@@ -18,8 +18,8 @@ from pgmif_core.regions import reference_region
 from pgmif_core.slices import (
     SLICE_SIZE,
     PatientSlices,
+    known_patient,
     minmax_per_slice,
-    patient_details,
     place_on_slices,
     slice_grid,
     write_patient,
@@ -56,7 +56,7 @@ def phantom_slices(seed: int, size: PhantomSize | None = None, subject: str = ""
 
 
 def _settings(seed: int) -> dict[str, Any]:
-    code = code_fingerprint("demonstration", "phantom", "slices", "regions", "images")
+    code = code_of(phantom_slices)
     return {"seed": seed, "code": code}
 
 
@@ -76,7 +76,7 @@ def demonstration_store(root: Path, count: int = 3, say: Callable[[str], None] =
     store = root / "results" / RUN / "01_preprocessing" / "slices"
     missing = [
         s for s, seed in seeds.items()
-        if (patient_details(store, s) or {}).get("settings") != _settings(seed)
+        if known_patient(store, s, _settings(seed)) is None
     ]
     if missing:
         say(f"making {len(missing)} phantoms, once")

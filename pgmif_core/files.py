@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+JOURNAL = "PGMIF_JOURNAL"  # environment: a file in which every file that was written is noted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DiskFullError(OSError):
     """No room to write a file: names it; what was finished before stays usable."""
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -23,9 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    remove(temporary)  # left over by a killed process that had the same number
     try:
         yield temporary
         temporary.replace(path)
+        _note_in_journal(path)
     except BaseException as error:
         size = temporary.stat().st_size if temporary.is_file() else 0
         temporary.unlink(missing_ok=True)
@@ -39,6 +50,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: an empty one, which takes the place of `path` with all in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, former = (path.with_name(f".{os.getpid()}-{n}-{path.name}") for n in ("new", "former"))
+    for left_over in (temporary, former):  # of a killed process that had the same number
+        remove(left_over)
     temporary.mkdir()
     try:
         yield temporary
@@ -52,6 +65,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         path.rename(former)
     temporary.rename(path)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _note_in_journal(path: Path) -> None:
+    if os.environ.get(JOURNAL):
+        with open(os.environ[JOURNAL], "a", encoding="utf-8", errors="surrogateescape") as journal:
+            journal.write(os.path.relpath(path) + "\n")
 
 
 class FolderTaken(RuntimeError):

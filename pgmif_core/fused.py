@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images import read_image, write_image
+from pgmif_core.fingerprints import file_hash
+from pgmif_core.images import read_image, write_image, write_json
 from pgmif_core.methods import method_named
 from pgmif_core.slices import PatientSlices
 from pgmif_core.steps import Run
@@ -36,14 +37,17 @@ def write_fused(
         "GeneratedBy": {"Name": "pgmif", "Version": version("pgmif")},
         **details,
     }
-    return write_image(image, fused_file(run, patient.subject, method), sidecar)
+    path = write_image(image, fused_file(run, patient.subject, method))
+    write_json({**sidecar, "SHA256": file_hash(path)}, path.with_suffix(".json"))
+    return path
 
 
 def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
-    """The JSON sidecar of a fused volume; empty where the volume is not there."""
+    """The JSON sidecar of a fused volume; empty where the volume is absent or not the one described."""
     path = fused_file(run, subject, method)
     sidecar = path.with_suffix(".json")
-    return json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
+    known = json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
+    return known if known and known.get("SHA256") == file_hash(path) else {}
 
 
 def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pgmif_core.code_of import code_of
 from pgmif_core.evaluation import cnr, fidelity, fuse_volume, sobel_against
-from pgmif_core.fingerprints import code_fingerprint, file_hash
+from pgmif_core.fingerprints import file_hash
 from pgmif_core.fused import fused_details, read_fused, write_fused
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
@@ -40,10 +41,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     A volume that was made from the same slices, weights and code is kept.
     """
     patient, epsilon = run.patient(subject), run.parameters.epsilon
-    code = code_fingerprint(
-        "methods", "comparators", "networks", "inference", "evaluation", "metrics", "regions",
-        "losses", "gradients", "outside", "pgmif_plus",
-    )
+    code = code_of(fuse_volume, fidelity, read_outside, write_fused)
     head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
     outside = outside_files(run, subject)
     rows = []

@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pgmif_core.architecture import architecture_figure, layer_table
+from pgmif_core.code_of import code_of
 from pgmif_core.distributed import is_first_process
 from pgmif_core.evaluation import validation_row
 from pgmif_core.figures import save_figure
 from pgmif_core.files import replacing
-from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.networks import Generator
 from pgmif_core.parameters import modality_weights
 from pgmif_core.released import take_training
@@ -107,8 +107,8 @@ def watched_training(
         if row["score"] >= rows["score"].max():
             write_weights(generator, settings, best, iteration)
 
-    watched = store_fingerprint(run.store, [p.subject for p in patients]) + code_fingerprint(
-        "evaluation", "metrics", "regions"
+    watched = store_fingerprint(run.store, [p.subject for p in patients]) + code_of(
+        validation_row
     )
     weights = train(settings, slices, folder, watch, watched)
     if not patients:

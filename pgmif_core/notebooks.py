@@ -10,7 +10,6 @@ import argparse
 import ast
 import json
 import logging
-import os
 import re
 import shlex
 import sys
@@ -40,37 +39,12 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
     return {name: config[name] for name in names if name in config and name not in WILDCARDS}
 
 
-def _imported(source: str) -> set[Path]:
-    """Files of the core that Python source imports."""
-    core = Path(__file__).parent
-    names = {n.module for n in ast.walk(ast.parse(source))
-             if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pgmif_core.")}
-    found = set()
-    for name in names:
-        path = core.joinpath(*name.split(".")[1:])
-        found |= set(path.glob("*.*")) if path.is_dir() else {path.with_suffix(".py")}
-    return found
-
-
-def code_files(notebook: str) -> list[str]:
-    """Files of the core that a notebook imports, directly or through others."""
-    cells = json.loads(Path(notebook).read_text())["cells"]
-    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    found: set[Path] = set()
-    queue = _imported(source)
-    while queue:
-        path = queue.pop()
-        found.add(path)
-        if path.suffix == ".py":
-            queue |= _imported(path.read_text()) - found
-    return sorted(os.path.relpath(path, find_root()) for path in found)
-
-
 def rule_command(notebook: str, extra: str = "") -> str:
     """Shell command of a Snakemake rule: execute one notebook with the rule's params."""
+    python = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
     return (
-        f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m pgmif_core.notebooks "
-        f"{notebook} {{log:q}} --values {{params:q}} {extra}"
+        f"OMP_NUM_THREADS={{threads}} {python} -m pgmif_core.notebooks {notebook} {{log:q}} "
+        f"--values {{params.values:q}} --key {{params.key}} {extra} --outputs {{output:q}}"
     )
 
 
@@ -157,9 +131,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--values", default="{}", help="parameters as a Python dict")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--key", default="", help="what it is made from, for its record")
+    parser.add_argument("--outputs", nargs="*", default=[], help="what the rule makes")
     options = parser.parse_args(arguments)
     values = {**ast.literal_eval(options.values), **{k: yaml.safe_load(v) for k, v in options.p}}
-    return execute_notebook(options.name, options.output, values)
+    if not options.key:
+        return execute_notebook(options.name, options.output, values)
+    from pgmif_core.staleness import recorded  # it imports pandas, and this module first
+
+    with recorded(options.name, options.key, options.output, options.outputs) as record:
+        status = execute_notebook(options.name, options.output, values)
+        record.done = status == 0
+    return status
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from pgmif_core.parameters import (
     modality_weights,
     read_parameters,
 )
-from pgmif_core.steps import input_files, run_name
+from pgmif_core.staleness import RECORDS, stale_steps, step_keys
+from pgmif_core.steps import run_name
 
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
@@ -68,33 +69,31 @@ def _test_subjects(cohort: Cohort, parameters: Parameters) -> list[str]:
     return subjects[: parameters.phantom_test] if cohort.is_phantom else subjects
 
 
-def outside_files(config: dict[str, Any]) -> list[str]:
-    """Everything in the folders of other programs' images, so that a replaced file is read anew."""
-    folders = [Path(folder) for folder in config["outside_methods"].values()]
-    return [str(path) for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-
-
-def patient_files(config: dict[str, Any]) -> list[str]:
-    """The image files of real patients, so that a replaced file reruns the preprocessing."""
-    cohort = read_manifest(config["manifest"], config["allow_outside"])
-    return [str(path) for path in input_files(cohort)[1:]]
-
-
 def _noted(base: Path) -> dict[str, Any]:
     """The parameters that a results folder was made with; empty where there is none."""
     path = base / CONFIG
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
-def _snakemake_command(options: argparse.Namespace, config_file: Path) -> list[str]:
+def _snakemake_command(
+    options: argparse.Namespace, config_file: Path, forced: list[str]
+) -> list[str]:
     cores = options.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
         sys.executable, "-m", "snakemake", *(["evidence"] if options.evidence else []),
         "--cores", str(cores), "--configfile", str(config_file),
-        "--quiet", "rules", "progress", "host", "--rerun-triggers", "mtime", "params", "input",
+        "--quiet", "rules", "progress", "host", "--rerun-triggers", "input", *forced,
         "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
         *options.snakemake,
     ]
+
+
+def _forced(options: argparse.Namespace, base: Path, config: dict[str, Any]) -> list[str]:
+    """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
+    if _noted(base) and not (base / RECORDS).is_dir():
+        return ["--forceall"]  # of a version that kept no records
+    stale = stale_steps(base, step_keys(config, base.parents[1]), options.evidence)
+    return ["--forcerun", *stale] if stale else []
 
 
 def _up_to_date(command: list[str], root: Path, base: Path) -> bool:
@@ -162,7 +161,7 @@ def reproduce(options: argparse.Namespace) -> int:
         name = run_name(cohort, parameters)
         base = root / "results" / name
         config = {**parameters.model_dump(), "run": name}
-        command = _snakemake_command(options, base / CONFIG)
+        command = _snakemake_command(options, base / CONFIG, _forced(options, base, config))
         # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
         same = _noted(base) == config
         if same and _up_to_date(command, root, base):

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from pgmif_core.code_of import code_of
 from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.contours import fraction_inside
-from pgmif_core.fingerprints import code_fingerprint
+from pgmif_core.files import replacing
+from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import read_displacement, read_image, resample, volume_files, write_image
 from pgmif_core.parameters import Parameters
 from pgmif_core.qc import qc_flags, qc_page
@@ -19,8 +21,8 @@ from pgmif_core.regions import reference_region
 from pgmif_core.registration import displacement_error, head_points, register
 from pgmif_core.slices import (
     PatientSlices,
+    known_patient,
     minmax_per_slice,
-    patient_details,
     place_on_slices,
     read_patient,
     slice_grid,
@@ -28,6 +30,8 @@ from pgmif_core.slices import (
     write_patient,
 )
 from pgmif_core.volumes import truth_file
+
+CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
 
 
 def preprocess_patient(
@@ -42,16 +46,14 @@ def preprocess_patient(
         "register_bspline", "register_affine", "slice_size", "reference_window_mm",
         "reference_nearest_mm", "reference_farthest_mm", "seed",
     })
-    named = [cohort.file(subject, c) for c in cohort.image_columns if cohort.value(subject, c)]
-    files = [file for path in named for file in volume_files(path)]
-    settings["inputs"] = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
-    settings["gtv_space"] = cohort.value(subject, "gtv_space", "T2w")
-    settings["gtv_roi"] = cohort.value(subject, "gtv_roi")
-    settings["code"] = code_fingerprint(
-        "preprocessing", "registration", "regions", "slices", "images", "dicom", "cohort", "contours"
-    )
-    known = patient_details(store, subject)
-    if known and known.get("settings") == settings:
+    settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
+        column: [[file.name, file_hash(file)] for file in volume_files(cohort.file(subject, column))]
+        for column in cohort.image_columns if cohort.value(subject, column)
+    }
+    settings |= {name: cohort.value(subject, name) for name in ("split", "gtv_space", *CHOICES)}
+    settings["code"] = code_of(preprocess_patient)
+    known = known_patient(store, subject, settings)
+    if known:
         return known["row"]
     start = time.perf_counter()
     grid = slice_grid(read_image(cohort.file(subject, "T2w")), parameters.slice_size)
@@ -79,9 +81,14 @@ def preprocess_patient(
     }
     row["flags"] = qc_flags(row, cohort.modalities)
     patient = PatientSlices(subject, sources, gtv, reference, grid)
-    _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
-    write_patient(store, patient, {"settings": settings, "row": row})
+    page = _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
+    moved = [_registered_file(registered, subject, m) for m in cohort.modalities if m != "T2w"]
+    write_patient(store, patient, {"settings": settings, "row": row}, [page, *moved])
     return row
+
+
+def _registered_file(folder: Path, subject: str, modality: str) -> Path:
+    return folder / f"{subject}_space-T2w_{modality}.nii.gz"
 
 
 def _aligned_sources(
@@ -98,8 +105,8 @@ def _aligned_sources(
             result = register(t2w, image, parameters.seed, parameters.register_bspline,
                               parameters.register_affine)
             transforms[modality] = None if result.stage == "aligned" else result.transform
-            name = f"{subject}_space-T2w_{modality}.nii.gz"
-            write_image(resample(whole, t2w, transforms[modality]), registered / name)
+            moved = resample(whole, t2w, transforms[modality])
+            write_image(moved, _registered_file(registered, subject, modality))
             row |= _registration_row(cohort, subject, modality, result, t2w)
         placed = place_on_slices(image, grid, transforms[modality])
         planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))
@@ -109,12 +116,14 @@ def _aligned_sources(
 def _save_qc_page(
     cohort: Cohort, folder: Path, patient: PatientSlices,
     transforms: dict[str, sitk.Transform | None],
-) -> None:
+) -> Path:
     k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
     sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
     page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms, patient.gtv[k])
-    folder.mkdir(parents=True, exist_ok=True)
-    page.savefig(folder / f"{patient.subject}.png")
+    path = folder / f"{patient.subject}.png"
+    with replacing(path) as temporary:
+        page.savefig(temporary)
+    return path
 
 
 def _registration_row(

@@ -1,6 +1,5 @@
 """From registered volumes to what the network sees: min-max per slice, 192×192, a slice store."""
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pgmif_core.files import replacing
+from pgmif_core.fingerprints import broken, digest, seal
 from pgmif_core.images import resample, write_json
 
 SLICE_SIZE = 192
@@ -119,8 +119,13 @@ def _array_path(store: Path, subject: str, name: str) -> Path:
     return store / f"{subject}_{name}.npy"
 
 
-def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
-    """Add a patient to the store; its JSON, removed first and written last, marks it complete."""
+def write_patient(
+    store: Path, patient: PatientSlices, details: dict, further: Sequence[Path] = ()
+) -> None:
+    """Add a patient to the store; its JSON, removed first and written last, marks it complete.
+
+    It seals the arrays, and `further` files that belong to the patient.
+    """
     store.mkdir(parents=True, exist_ok=True)
     (store / f"{patient.subject}.json").unlink(missing_ok=True)
     arrays = {
@@ -128,9 +133,9 @@ def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
         "gtv": patient.gtv,
         "reference": patient.reference,
     }
+    paths = {name: _array_path(store, patient.subject, name) for name in arrays}
     for name, array in arrays.items():
-        path = _array_path(store, patient.subject, name)
-        with replacing(path) as temporary:
+        with replacing(paths[name]) as temporary:
             np.save(temporary, array)
     geometry = {
         "size": patient.grid.GetSize(),
@@ -139,7 +144,8 @@ def write_patient(store: Path, patient: PatientSlices, details: dict) -> None:
         "origin_mm": patient.grid.GetOrigin(),
     }
     signal = np.flatnonzero(patient.sources.any(axis=(2, 3)).all(axis=1)).tolist()
-    notes = {**details, "geometry": geometry, "slices_with_signal": signal}
+    sealed = seal(store, [*paths.values(), *further])
+    notes = {**details, "geometry": geometry, "slices_with_signal": signal, "sealed": sealed}
     write_json(notes, store / f"{patient.subject}.json")
 
 
@@ -147,6 +153,14 @@ def patient_details(store: Path, subject: str) -> dict | None:
     """What `write_patient` noted about a patient, or None where it is not complete."""
     path = store / f"{subject}.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def known_patient(store: Path, subject: str, settings: dict) -> dict | None:
+    """The details of a patient that was made with these settings and is whole, or None."""
+    details = patient_details(store, subject)
+    if details is None or details.get("settings") != settings or "sealed" not in details:
+        return None
+    return None if broken(store, details["sealed"]) else details
 
 
 def _complete_details(store: Path, subject: str) -> dict:
@@ -173,7 +187,7 @@ def read_patient(store: Path, subject: str) -> PatientSlices:
 def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:
     """Hash that changes with the patients, their images and how they were preprocessed."""
     settings = [[s, (patient_details(store, s) or {}).get("settings")] for s in subjects]
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return digest(settings)
 
 
 class TrainingSlices:

@@ -22,6 +22,7 @@ from pgmif_core.images import volume_files, write_json
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
 
+MADE_FROM = "PGMIF_MADE_FROM"  # environment: the key of the step that runs
 PACKAGES = ("pgmif", "torch", "numpy", "scipy", "SimpleITK", "nibabel", "pandas", "papermill")
 
 
@@ -152,6 +153,7 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
     notes: dict[str, Any] = {
         "step": step,
         "cohort": run.label,
+        "made_from": os.environ.get(MADE_FROM, ""),  # hash of code, parameters and inputs
         "parameters": run.parameters.model_dump(exclude_unset=True),
         "inputs": {name: file_hash(p) for name, p in _input_names(run.root, inputs).items()},
         "packages": {name: version(name) for name in PACKAGES},

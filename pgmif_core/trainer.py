@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pgmif_core.accumulation import PartwiseGenerator
+from pgmif_core.code_of import code_of
 from pgmif_core.distributed import average_gradients, open_fabric, share_statistics
-from pgmif_core.fingerprints import code_fingerprint
 from pgmif_core.losses import (
     discriminator_loss,
     generator_adversarial_loss,
@@ -23,9 +23,6 @@ from pgmif_core.memory import keep_freed_memory
 from pgmif_core.networks import Generator, PatchDiscriminator
 
 TERMS = ("content", "adversarial", "discriminator")
-CODE = (
-    "trainer", "training", "accumulation", "distributed", "networks", "losses", "gradients", "slices",
-)
 
 
 @dataclass(frozen=True)
@@ -275,5 +272,5 @@ def _fingerprint(settings: TrainingSettings, data: str) -> str:
     """
     length = settings.iterations if settings.anneal else 0
     decisive = asdict(replace(settings, iterations=length, checkpoint_every=1, device=""))
-    code = code_fingerprint(*CODE)
+    code = code_of(Trainer)
     return json.dumps({**decisive, "data": data, "code": code}, sort_keys=True)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from pgmif_core.checkpoints import load_checkpoint, save_checkpoint
+from pgmif_core.code_of import code_of
 from pgmif_core.files import replacing, taken
 from pgmif_core.networks import Generator
 from pgmif_core.slices import TrainingSlices
@@ -85,7 +86,8 @@ def train(
     FloatingPointError on divergence, ValueError where a batch cannot be shared evenly, FolderTaken
     where another process trains in `folder`.
     """
-    trainer = Trainer(settings, slices.fingerprint + watched)
+    code = code_of(train, TrainingSlices)
+    trainer = Trainer(settings, slices.fingerprint + watched + code)
     first, processes = trainer.part[0] == 0, trainer.part[1]
     for shares, word in ((processes, "processes"), (settings.accumulate, "parts")):
         if settings.batch_size % shares:

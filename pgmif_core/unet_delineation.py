@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pgmif_core.code_of import code_of
 from pgmif_core.evaluation import fuse_volume
-from pgmif_core.fingerprints import code_fingerprint, file_hash
+from pgmif_core.fingerprints import file_hash
 from pgmif_core.fused import read_fused
 from pgmif_core.fusion import run_methods, trained_weights
 from pgmif_core.images import write_json
@@ -17,10 +18,6 @@ from pgmif_core.patients import each_patient
 from pgmif_core.segmentation import Drawn, UNetSettings, agreement, draw, train_unet
 from pgmif_core.slices import PatientSlices, store_fingerprint
 from pgmif_core.steps import Run
-
-CODE = (
-    "segmentation", "unet_delineation", "methods", "comparators", "networks", "inference", "pgmif_plus",
-)
 
 
 def all_channels(run: Run) -> str:
@@ -67,7 +64,7 @@ def _made_from(run: Run, name: str) -> dict:
     subjects = [*cohort.subjects("train"), *cohort.subjects("test")]
     return {
         "settings": str(_settings(run, 0)), "seeds": run.parameters.unet_seeds,
-        "slices": store_fingerprint(run.store, subjects), "code": code_fingerprint(*CODE),
+        "slices": store_fingerprint(run.store, subjects), "code": code_of(_rows_of),
         "weights": file_hash(weights) if weights else "",
     }
 

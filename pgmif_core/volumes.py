@@ -1,5 +1,6 @@
 """Step 00: the volumes of a run: phantoms made where absent, and the run's own manifest."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from pgmif_core.code_of import code_of
 from pgmif_core.cohort import Cohort, write_manifest
-from pgmif_core.fingerprints import code_fingerprint
+from pgmif_core.fingerprints import broken, seal
 from pgmif_core.images import write_displacement, write_image, write_json
 from pgmif_core.parameters import Parameters
 from pgmif_core.phantom import PhantomSize, make_phantom
@@ -50,21 +52,24 @@ def make_patient(
     """
     seed = int(cohort.value(subject, "phantom_seed"))
     size = phantom_size(parameters)
-    notes = {"subject": subject, "seed": seed, "code": code_fingerprint("phantom"), **vars(size)}
+    notes = {"subject": subject, "seed": seed, "code": code_of(make_patient), **vars(size)}
     moved = [m for m in cohort.modalities if m != "T2w"]
     notes["modalities"] = " ".join(cohort.modalities)
     done = folder / f"{subject}.json"
-    known = pd.read_json(done, typ="series").to_dict() if done.exists() else {}
-    if all(known.get(k) == v for k, v in notes.items()):
+    known = json.loads(done.read_text()) if done.exists() else {}
+    same = all(known.get(name) == value for name, value in notes.items())
+    if same and "sealed" in known and not broken(folder, known.pop("sealed")):
         return known
     done.unlink(missing_ok=True)
     start = time.perf_counter()
     phantom = make_phantom(seed, size, further=set(moved) - {"T1w"})
+    files = []
     for column in (*cohort.modalities, "gtv"):
-        write_image(getattr(phantom, column), folder / phantom_file(subject, column))
+        files.append(write_image(getattr(phantom, column), folder / phantom_file(subject, column)))
     for modality in moved:
         truth = "displacement" if modality == "T1w" else f"{modality}_displacement"
-        write_displacement(getattr(phantom, truth), folder / truth_file(subject, modality))
+        field = getattr(phantom, truth)
+        files.append(write_displacement(field, folder / truth_file(subject, modality)))
     notes |= {
         "t_category": phantom.tumour.stage,
         "side": "left" if phantom.tumour.side > 0 else "right",
@@ -73,7 +78,7 @@ def make_patient(
         "gtv_ml": _volume_ml(phantom.gtv),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    write_json(notes, done)
+    write_json({**notes, "sealed": seal(folder, files)}, done)
     return notes
 
 

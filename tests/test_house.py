@@ -10,15 +10,14 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "files", "pages", "memory", "fingerprints", "checkpoints", "distributed", "gradients", "losses",
-    "networks",
-    "accumulation", "inference", "onnx_export", "metrics", "fusion_metrics", "regions",
+    "files", "pages", "memory", "fingerprints", "code_of", "checkpoints", "distributed", "gradients",
+    "losses", "networks", "accumulation", "inference", "onnx_export", "metrics", "fusion_metrics", "regions",
     "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
     "dicom", "images", "contours", "validation", "cohort", "registration", "slices", "methods",
     "trainer", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
-    "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "pipeline",
+    "fused", "fusion", "standing", "unet_delineation", "ablations", "notebooks", "staleness", "pipeline",
     "layouts", "download", "single", "viewer", "demonstration", "explorer", "lessons",
     "report",
     "cli", "__main__",
