@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
 
 from pgmif_core.evaluation import cnr, fuse_volume, measured_slices, sobel_against
-from pgmif_core.images import read_image
+from pgmif_core.images import imaged_part
 from pgmif_core.learning import split_training, training_settings
 from pgmif_core.methods import METHODS
 from pgmif_core.metrics import contrast_correlation
@@ -23,8 +22,7 @@ from pgmif_core.regions import head_mask, reference_region
 from pgmif_core.slices import (
     PatientSlices,
     TrainingSlices,
-    minmax_per_slice,
-    place_on_slices,
+    normalised_slices,
     windowed,
 )
 from pgmif_core.steps import Run
@@ -125,7 +123,7 @@ def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -
     try:
         region = reference_region(
             np.moveaxis(np.asarray(patient.sources), 1, 0), np.asarray(patient.gtv),
-            (spacing[1], spacing[0]), window, p.reference_nearest_mm, farthest,
+            (spacing[1], spacing[0]), window, p.reference_nearest_mm, farthest, patient.imaged,
         )
     except ValueError:  # no such window: this patient cannot be measured like that
         return None
@@ -136,11 +134,13 @@ def _unregistered(run: Run, patient: PatientSlices) -> PatientSlices:
     """The same patient with every other sequence where the scanner put it."""
     cohort = run.cohort()
     planes = [np.asarray(patient.sources[:, m]) for m in range(len(cohort.modalities))]
+    parts = [imaged_part(cohort.image(patient.subject, "T2w"), patient.grid)]
     for m, modality in enumerate(cohort.modalities):
         if modality != "T2w":
-            image = windowed(read_image(cohort.file(patient.subject, modality)), modality)
-            planes[m] = minmax_per_slice(sitk.GetArrayFromImage(place_on_slices(image, patient.grid)))
-    return patient._replace(sources=np.stack(planes, axis=1))
+            image = windowed(cohort.image(patient.subject, modality), modality)
+            planes[m], part = normalised_slices(image, patient.grid)
+            parts.append(part)
+    return patient._replace(sources=np.stack(planes, axis=1), imaged=np.all(parts, axis=0))
 
 
 def _varied(run: Run, name: str, value: float, patient: PatientSlices) -> PatientSlices | None:

@@ -3,22 +3,28 @@
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from joblib import cpu_count
 from tqdm import tqdm
 
-from pgmif_core.contours import misplaced
-from pgmif_core.dicom import ContourError, is_rtstruct, rasterise
+from pgmif_core.checks import (
+    identity_problems,
+    image_problems,
+    mask_problems,
+    pair_problems,
+    region_problems,
+)
+from pgmif_core.dicom import ContourError, series_identity
 from pgmif_core.files import replacing
-from pgmif_core.images import ImageError, overlap_fraction, read_image, resample
+from pgmif_core.images import PLAIN, ImageError, Trust, read_image, volume_files
+from pgmif_core.masks import read_mask
 from pgmif_core.validation import (
     FURTHER_MODALITIES,
     ManifestError,
@@ -29,10 +35,8 @@ from pgmif_core.validation import (
     split_problems,
 )
 
-SMALLEST_OVERLAP = 0.1
-ANY_GTV = "GTV*"  # gtv_roi where the manifest names none
-FEWEST_VOXELS = 4  # coarser levels of the registration smooth over this many
-LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this
+LARGEST_BYTES = 20 * 10**6  # of a manifest
+EVERY_STRUCTURE = "*"  # the reference region's file holds one, whatever its name
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Cohort:
     table: pd.DataFrame
     modalities: tuple[str, ...]
     title: str = ""  # of a run's own manifest: the label of the cohort that it was made from
+    trust: Trust = PLAIN  # how far its image files are believed
+    different_patients: bool = False  # PatientIDs of one patient's series may differ
+    unlikely: bool = False  # T1w and T2w may look exchanged, or one of them like a localizer
 
     @property
     def is_phantom(self) -> bool:
@@ -80,6 +87,14 @@ class Cohort:
         row = self.table.loc[self.table["subject"] == subject].iloc[0]
         return self.path.parent / row[column]
 
+    def files(self, subject: str, column: str) -> list[Path]:
+        """All files behind a subject's entry: a header's voxels, the slices of a series."""
+        return volume_files(self.file(subject, column), self.trust)
+
+    def image(self, subject: str, column: str) -> sitk.Image:
+        """A subject's sequence, read. Raises ImageError."""
+        return read_image(self.file(subject, column), self.trust)
+
     def value(self, subject: str, column: str, default: str = "") -> str:
         """A subject's entry in a column; `default` where the column or the entry is absent."""
         if column not in self.table:
@@ -87,37 +102,35 @@ class Cohort:
         return self.table.loc[self.table["subject"] == subject, column].iloc[0] or default
 
 
-def read_mask(
-    path: Path, drawn_on: Callable[[], sitk.Image], roi: str = ANY_GTV
-) -> sitk.Image:
-    """A mask (uint8): voxels above 0 of an image, or the structure `roi` of an RTSTRUCT.
-
-    `drawn_on()` is the image whose grid a structure is rasterised on. Raises ImageError.
-    """
-    if path.is_dir() or not is_rtstruct(path):
-        # several contours share one file as labels 1, 2, 4: any of them is tumour
-        return sitk.Cast(read_image(path) > 0, sitk.sitkUInt8)
-    try:
-        return rasterise(path, roi, drawn_on())
-    except ContourError as error:
-        raise ImageError(str(error)) from error
-
-
 def read_gtv(cohort: Cohort, subject: str) -> sitk.Image:
-    """A subject's GTV as a mask (uint8): an image's voxels above 0, or a structure of an RTSTRUCT.
+    """A subject's GTV as a mask (uint8), as `masks.read_mask` reads it. Raises ImageError.
 
-    A structure is rasterised on the grid of the modality that it was drawn on (`gtv_space`, T2w if
-    empty); `gtv_roi` is its name or a pattern. Raises ImageError.
+    A structure of an RTSTRUCT is rasterised on the grid of the modality that it was drawn on
+    (`gtv_space`, T2w if empty); `gtv_roi` is its name or a pattern, `gtv_label` a label's number.
     """
     space = cohort.value(subject, "gtv_space", "T2w")
     return read_mask(
-        cohort.file(subject, "gtv"), lambda: read_image(cohort.file(subject, space)),
-        cohort.value(subject, "gtv_roi", ANY_GTV),
+        cohort.file(subject, "gtv"), lambda: cohort.image(subject, space),
+        cohort.value(subject, "gtv_roi"), cohort.value(subject, "gtv_label"), cohort.trust,
     )
 
 
-def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohort:
+def read_reference(cohort: Cohort, subject: str) -> sitk.Image:
+    """A subject's reference region as a mask (uint8), drawn on T2w. Raises ImageError."""
+    return read_mask(
+        cohort.file(subject, "reference"), lambda: cohort.image(subject, "T2w"), EVERY_STRUCTURE,
+        trust=cohort.trust,
+    )
+
+
+def read_manifest(
+    path: str | os.PathLike, allow_outside: bool = False, assume_ras: bool = False,
+    different_patients: bool = False, unlikely: bool = False,
+) -> Cohort:
     """Read a manifest (CSV) and check everything that needs no image to be opened.
+
+    `allow_outside`: paths, and voxels that headers name, may leave its folder; `assume_ras`: images
+    without an orientation are taken for RAS; `different_patients`, `unlikely`: see `Cohort`.
 
     Raises ManifestError with all problems at once: columns missing, unknown or misspelt, splits,
     duplicates, files that are not there, paths that leave the folder.
@@ -125,6 +138,9 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
     path = Path(path)
     if not path.is_file():
         raise ManifestError([f"{path}: expected a CSV file, found none. Check MANIFEST."])
+    if path.stat().st_size > LARGEST_BYTES:
+        raise ManifestError([f"{path}: expected a CSV table of patients, found {path.stat().st_size:,} "
+                             "bytes. Name the manifest."])
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [[entry.strip() for entry in line] for line in csv.reader(file)]
@@ -152,7 +168,8 @@ def read_manifest(path: str | os.PathLike, allow_outside: bool = False) -> Cohor
     ]
     if problems:
         raise ManifestError(problems)
-    return Cohort(path, table, modalities)
+    trust = Trust(assume_ras, allow_outside, Path(os.path.abspath(path)).parent)
+    return Cohort(path, table, modalities, "", trust, different_patients, unlikely)
 
 
 def patient_problems(cohort: Cohort, subject: str) -> list[str]:
@@ -160,71 +177,41 @@ def patient_problems(cohort: Cohort, subject: str) -> list[str]:
     row = cohort.table.index[cohort.table["subject"] == subject][0] + 2
     where = f"{cohort.path}, row {row} ({subject})"
     images, problems = {}, []
+    readers = {"gtv": read_gtv, "reference": read_reference}
     for column in cohort.image_columns:
         if not cohort.value(subject, column):
             continue
         try:
-            file = cohort.file(subject, column)
-            images[column] = read_gtv(cohort, subject) if column == "gtv" else read_image(file)
-        except ImageError as error:
+            reader = readers.get(column, partial(Cohort.image, column=column))
+            images[column] = reader(cohort, subject)
+        except (ImageError, ContourError) as error:
             problems.append(f"{where}, column {column}: {error}")
-    for modality in cohort.modalities:
-        if modality in images:
-            low, high = sitk.MinimumMaximum(images[modality])
-            if low == high:
-                problems.append(
-                    f"{where}, column {modality}: expected an image, found the constant {low:g}."
-                )
-            if modality == "CT" and low > LEAST_AIR_HU:
-                problems.append(
-                    f"{where}, column CT: expected Hounsfield units, air at about -1000, found nothing "
-                    f"below {low:g}. Apply the scanner's rescale slope and intercept."
-                )
-            size = images[modality].GetSize()
-            if min(size) < FEWEST_VOXELS:
-                problems.append(
-                    f"{where}, column {modality}: expected a volume of at least {FEWEST_VOXELS} "
-                    f"voxels along every axis, found {size}; 3-D registration needs the series."
-                )
-    if "T2w" in images:
-        problems += [
-            f"{where}: {m} and T2w do not overlap in space; are they of the same patient and "
-            "session? Check their orientation and origin."
-            for m in cohort.modalities
-            if m != "T2w" and m in images
-            and overlap_fraction(images[m], images["T2w"]) < SMALLEST_OVERLAP
-        ]
-    return problems + _mask_problems(cohort, subject, where, images)
+    sequences = {m: images[m] for m in cohort.modalities if m in images}
+    for modality, image in sequences.items():
+        problems += [f"{where}, column {modality}: {p}" for p in image_problems(modality, image)]
+    known = {m: series_identity(cohort.file(subject, m)) for m in sequences}
+    together = [
+        *pair_problems(sequences, cohort.unlikely),
+        *identity_problems(known, cohort.different_patients),
+    ]
+    problems += [f"{where}: {p}" for p in together]
+    return problems + _drawn_problems(cohort, subject, where, images)
 
 
-def _mask_problems(
+def _drawn_problems(
     cohort: Cohort, subject: str, where: str, images: dict[str, sitk.Image]
 ) -> list[str]:
-    problems = []
-    if "reference" in images and "T2w" in images and not _inside(
-        images["reference"], images["T2w"]
-    ):
-        problems.append(
-            f"{where}, column reference: the region is empty or lies outside the T2w volume; draw "
-            "it on T2w, or leave the column empty."
-        )
-    if "gtv" in images:
-        gtv = images["gtv"]
-        values = np.unique(sitk.GetArrayViewFromImage(gtv))
-        space = cohort.value(subject, "gtv_space", "T2w")
-        if not (values > 0).any():
-            problems.append(
-                f"{where}, column gtv: expected a tumour contour, found an empty mask. Remove the "
-                "patient or supply the contour."
-            )
-        elif space in images and (reason := misplaced(gtv, images[space], space)):
-            problems.append(f"{where}, column gtv: {reason} (now {space}).")
+    """What is wrong with a patient's tumour contour and reference region."""
+    space, problems = cohort.value(subject, "gtv_space", "T2w"), []
+    drawn = (("gtv", space, "tumour"), ("reference", "T2w", "reference region"))
+    for column, on, what in drawn:
+        if column in images and on in images:
+            problems += [f"{where}, column {column}: {p}"
+                         for p in mask_problems(images[column], images[on], on, what)]
+    if {"gtv", "reference"} <= images.keys() and space == "T2w" and not problems:
+        problems += [f"{where}, column reference: {p}"
+                     for p in region_problems(images["reference"], images["gtv"])]
     return problems
-
-
-def _inside(gtv: sitk.Image, grid: sitk.Image) -> bool:
-    mask = resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)
-    return bool(sitk.GetArrayViewFromImage(mask).any())
 
 
 def all_problems(cohort: Cohort) -> Iterator[list[str]]:

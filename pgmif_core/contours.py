@@ -2,11 +2,13 @@
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from pgmif_core.images import resample
 from pgmif_core.regions import head_mask
 
 LEAST_INSIDE = 0.5  # of the contour's volume, in the image and in the head
+MOST_OF_HEAD = 1 / 3  # a contour may fill
 PIXELS = 128  # the head is looked for on slices shrunk to this
 
 
@@ -31,26 +33,41 @@ def fraction_inside(mask: sitk.Image, image: sitk.Image) -> float:
     return float(((places >= -0.5) & (places <= size - 0.5)).all(axis=1).mean())
 
 
-def fraction_in_head(mask: sitk.Image, image: sitk.Image) -> float:
-    """Part of a mask, as far as it lies inside an image, that is head there: tissue or its cavities."""
+def _small(mask: sitk.Image, image: sitk.Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """A mask and the head, cavities filled, on the slices of an image shrunk in-plane."""
     factors = [max(1, n // PIXELS) for n in image.GetSize()[:2]]
     small = sitk.BinShrink(image, [*factors, 1])
     drawn = sitk.GetArrayFromImage(resample(_binary(mask), small, nearest=True)) > 0
-    if not drawn.any():  # smaller than a pixel there
-        return 1.0
-    head = head_mask(sitk.GetArrayFromImage(small)[None].astype(np.float32), fill=True)
-    return float(head[drawn].mean())
+    return drawn, head_mask(sitk.GetArrayFromImage(small)[None].astype(np.float32), fill=True)
 
 
-def misplaced(mask: sitk.Image, image: sitk.Image, name: str) -> str:
+def fraction_in_head(mask: sitk.Image, image: sitk.Image) -> float:
+    """Part of a mask, as far as it lies inside an image, that is head there: tissue or its cavities."""
+    drawn, head = _small(mask, image)
+    return float(head[drawn].mean()) if drawn.any() else 1.0  # smaller than a pixel there
+
+
+def misplaced(mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour") -> str:
     """Why a contour cannot belong to an image (`name` says which); '' if it can."""
-    hint = "check that it is this patient's, its geometry, and gtv_space"
+    hint = "check that it is this patient's, and its geometry"
     inside = fraction_inside(mask, image)
     if inside == 0:
-        return f"the tumour lies outside the {name} volume; {hint}"
+        return f"the {what} lies outside the {name} volume; {hint}"
     if inside < LEAST_INSIDE:
-        return f"only {inside:.0%} of the tumour lies inside the {name} volume; {hint}"
+        return f"only {inside:.0%} of the {what} lies inside the {name} volume; {hint}"
     in_head = fraction_in_head(mask, image)
     if in_head < LEAST_INSIDE:
-        return f"{1 - in_head:.0%} of the tumour lies in the air around the head on {name}; {hint}"
+        return f"{1 - in_head:.0%} of the {what} lies in the air around the head on {name}; {hint}"
     return ""
+
+
+def oversized(mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour") -> str:
+    """Why a mask is too large for a contour in an image; '' if it is not. A brain mask is found so."""
+    drawn, head = _small(mask, image)
+    part = float((drawn & head).sum() / max(1, head.sum()))
+    if part <= MOST_OF_HEAD:
+        return ""
+    return (
+        f"expected a {what}, found a mask of {part:.0%} of the head on {name} (at most "
+        f"{MOST_OF_HEAD:.0%}): the mask of a brain, a head or an organ. Name the contour of the {what}"
+    )

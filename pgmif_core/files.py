@@ -74,11 +74,16 @@ def _note_in_journal(path: Path) -> None:
 
 
 class FolderTaken(RuntimeError):
-    """Another process is writing in the same folder; names it."""
+    """Another process is writing in the same folder: `owner` is its number (0: not known), `mark` what
+    the processes that it started carry."""
+
+    def __init__(self, owner: int, mark: str):
+        super().__init__(f"process {owner or '?'}")
+        self.owner, self.mark = owner, mark
 
 
 @contextmanager
-def taken(folder: Path, lock: str = ".lock") -> Iterator[int]:
+def taken(folder: Path, lock: str = ".lock", mark: str = "") -> Iterator[int]:
     """Keep other processes from a folder while the block runs; the descriptor that holds it.
 
     A child that inherits the descriptor keeps the folder taken where only this process is killed;
@@ -92,9 +97,10 @@ def taken(folder: Path, lock: str = ".lock") -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise FolderTaken(f"process {file.read().strip() or '?'}") from error
+            owner, _, known = file.read().strip().partition(" ")
+            raise FolderTaken(int(owner) if owner.isdecimal() else 0, known) from error
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {mark}".strip())
         file.flush()
         yield file.fileno()
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,67 +9,46 @@ from typing import Any
 import nibabel
 import numpy as np
 import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
 
 from pgmif_core.dicom import SeriesError, read_series
 from pgmif_core.files import replacing
+from pgmif_core.formats import (
+    NIFTI_SUFFIXES,
+    ImageError,
+    Trust,
+    data_files,
+    read_metaimage,
+    read_nifti,
+    read_nrrd,
+    refusing,
+    to_image,
+    write_detached,
+)
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
-ORTHONORMAL_TOLERANCE = 1e-3
+PLAIN = Trust()
+NEAR_ZERO = 0.01  # of the range: closer to 0 than this, a lowest intensity is that of air
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 DICOM_SUFFIXES = (".dcm", ".ima")
-WRITTEN_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha")  # header and voxels in one file
+WRITTEN_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha", ".mhd")
 
 
-class ImageError(ValueError):
-    """An image file that cannot be used: names the file, what was expected, found, and to do."""
 
-
-def _geometry(path: Path, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spacing (mm) and direction from a NIfTI affine, or an error that says what is wrong."""
-    matrix = affine[:3, :3]
-    spacing = np.linalg.norm(matrix, axis=0)
-    if not np.isfinite(affine).all() or not (spacing > 0).all() or not np.linalg.det(matrix):
-        raise ImageError(
-            f"{path}: expected an invertible affine (voxel to mm), found the singular\n{affine}\n"
-            "Export the image again, or set its sform from the scanner's geometry."
-        )
-    direction = matrix / spacing
-    if np.abs(direction.T @ direction - np.eye(3)).max() > ORTHONORMAL_TOLERANCE:
-        raise ImageError(
-            f"{path}: expected orthogonal axes, found a sheared affine\n{affine}\n"
-            "Resample the image to an orthogonal grid first."
-        )
-    left, _, right = np.linalg.svd(direction)  # rounding in the header: nearest exact rotation
-    return spacing, LPS_FROM_RAS @ (left @ right)
-
-
-def read_image(path: str | os.PathLike) -> sitk.Image:
+def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
     """Read a 3-D volume as float32 with geometry (LPS, mm): NIfTI, NRRD, MetaImage, or DICOM.
 
-    A directory is read as one DICOM series, a .dcm file as a multi-frame image.
+    A directory is read as one DICOM series, a .dcm file as a multi-frame image. Lengths are converted
+    to mm where a header has another unit.
 
     Raises ImageError on a missing file, a file of another type or a truncated one, a series that is
-    not one, a volume that is not 3-D, a singular or sheared affine, and NaN or infinite voxels.
+    not one, a volume that is not 3-D, no orientation, two orientations that differ, a singular or
+    sheared affine, voxels that lie outside the header's folder, and NaN or infinite voxels.
     """
     path = Path(path)
-    name = path.name.lower()
-    if not path.exists():
-        raise ImageError(f"{path}: expected an image, found no such file. Check the path.")
-    if path.is_dir() and name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
-        raise ImageError(f"{path}: expected an image file, found a directory. Name the file in it.")
-    if path.is_dir() or name.endswith(DICOM_SUFFIXES):
-        try:
-            image = read_series(path)
-        except SeriesError as error:
-            raise ImageError(str(error)) from error
-    elif name.endswith(ITK_SUFFIXES):
-        image = _read_itk(path)
-    else:
-        image = _read_nifti(path)
-    bad = np.count_nonzero(~np.isfinite(sitk.GetArrayViewFromImage(image)))
+    with refusing(path, "a readable image"):
+        image = _read(path, trust)
+        bad = np.count_nonzero(~np.isfinite(sitk.GetArrayViewFromImage(image)))
     if bad:
         raise ImageError(
             f"{path}: expected finite intensities, found {bad} NaN or infinite voxels. "
@@ -79,62 +57,33 @@ def read_image(path: str | os.PathLike) -> sitk.Image:
     return image
 
 
-def _read_itk(path: Path) -> sitk.Image:
-    """NRRD or MetaImage; what such headers may hold beside geometry (names, dates) is dropped."""
-    try:
-        image = sitk.ReadImage(os.fspath(path))
-    except RuntimeError as error:
-        raise ImageError(
-            f"{path}: expected a readable image, found none; the file may be truncated or of another "
-            "type. Copy or convert it again."
-        ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise ImageError(
-            f"{path}: expected a 3-D volume with one number per voxel, found {image.GetSize()} with "
-            f"{image.GetNumberOfComponentsPerPixel()} components. Split it into volumes."
-        )
-    image = sitk.Cast(image, sitk.sitkFloat32)
-    for key in image.GetMetaDataKeys():
-        image.EraseMetaData(key)
-    return image
+def _read(path: Path, trust: Trust) -> sitk.Image:
+    name = path.name.lower()
+    if not path.exists():
+        raise ImageError(f"{path}: expected an image, found no such file. Check the path.")
+    if path.is_dir() and name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
+        raise ImageError(f"{path}: expected an image file, found a directory. Name the file in it.")
+    if path.is_dir() or name.endswith(DICOM_SUFFIXES):
+        try:
+            return read_series(path)
+        except SeriesError as error:
+            raise ImageError(str(error)) from error
+    if name.endswith((".nrrd", ".nhdr")):
+        return to_image(path, read_nrrd(path, trust))
+    if name.endswith((".mha", ".mhd")):
+        return to_image(path, read_metaimage(path, trust))
+    with refusing(path, "a readable NIfTI file"):
+        return to_image(path, read_nifti(path, trust))
 
 
-def _read_nifti(path: Path) -> sitk.Image:
-    try:
-        volume = nibabel.load(path)
-        kind = volume.get_data_dtype().kind
-        voxels = np.asarray(volume.dataobj, dtype=np.float32) if kind in "biuf" else None
-    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise ImageError(
-            f"{path}: expected a readable NIfTI file, found {type(error).__name__}: {error}. "
-            "The file may be truncated or of another type; copy or convert it again."
-        ) from error
-    if voxels is None:
-        raise ImageError(
-            f"{path}: expected one number per voxel, found {volume.get_data_dtype()} (colour or "
-            "complex). Export a grey-scale magnitude image."
-        )
-    while voxels.ndim > 3 and voxels.shape[-1] == 1:
-        voxels = voxels[..., 0]
-    if voxels.ndim != 3:
-        raise ImageError(
-            f"{path}: expected a 3-D volume, found shape {voxels.shape}. Split it into volumes."
-        )
-    spacing, direction = _geometry(path, volume.affine)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection(direction.ravel().tolist())
-    image.SetOrigin((LPS_FROM_RAS @ volume.affine[:3, 3]).tolist())
-    return image
+def volume_files(path: Path, trust: Trust = PLAIN) -> list[Path]:
+    """The files behind a volume: itself with its voxels, or those of a DICOM series' folder.
 
-
-def volume_files(path: Path) -> list[Path]:
-    """The files behind a volume: itself with its voxels, or those of a DICOM series' folder."""
+    Raises ImageError where a header names voxels that are absent or lie elsewhere.
+    """
     if path.is_dir():
         return sorted(p for p in path.iterdir() if p.is_file())
-    if path.suffix.lower() in (".mhd", ".nhdr"):  # the header names a file of voxels beside it
-        return [path, *sorted(p for p in path.parent.glob(f"{path.stem}.*") if p != path)]
-    return [path]
+    return [path, *data_files(path, trust)] if path.is_file() else [path]
 
 
 def _affine(image: sitk.Image) -> np.ndarray:
@@ -153,28 +102,46 @@ def write_image(
     Only voxels and geometry are written. `sidecar` goes beside it as BIDS-style JSON.
     """
     path = Path(path)
-    if not path.name.endswith(WRITTEN_SUFFIXES):
+    name = path.name.lower()
+    if not name.endswith(WRITTEN_SUFFIXES):
         raise ImageError(
             f"{path}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}; a folder "
             "of DICOM files is written by pgmif_core.dicom.write_series."
         )
-    beside = path.with_name(path.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")
-    if sidecar is not None:
-        beside.unlink(missing_ok=True)  # an interrupted rewrite must not describe the new volume
+    if sidecar is not None:  # an interrupted rewrite must not describe the new volume
+        sidecar_file(path).unlink(missing_ok=True)
     voxels = sitk.GetArrayFromImage(image)
     voxels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.float32)
+    suffix = next(s for s in WRITTEN_SUFFIXES[::-1] if name.endswith(s))
     with replacing(path) as temporary:
-        if path.name.endswith(NIFTI_SUFFIXES):
+        # the libraries know suffixes in lower case only
+        lower = temporary.with_name(temporary.name[: -len(suffix)] + suffix)
+        if suffix in NIFTI_SUFFIXES:
             volume = nibabel.Nifti1Image(voxels.T, _affine(image))
             volume.header.set_xyzt_units("mm")
-            nibabel.save(volume, temporary)
+            nibabel.save(volume, lower)
+        elif suffix == ".mhd":
+            write_detached(voxels, image, path, lower)
         else:
             plain = sitk.GetImageFromArray(voxels)
             plain.CopyInformation(image)
-            sitk.WriteImage(plain, os.fspath(temporary), useCompression=True)
+            sitk.WriteImage(plain, os.fspath(lower), useCompression=True)
+        if lower != temporary:
+            lower.replace(temporary)
     if sidecar is not None:
-        write_json(sidecar, beside)
+        write_json(sidecar, sidecar_file(path))
     return path
+
+
+def sidecar_file(path: Path) -> Path:
+    """The JSON that describes an image file, beside it."""
+    stem = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return path.with_name(stem.rsplit(".", 1)[0] + ".json")
+
+
+def voxel_file(path: Path) -> Path | None:
+    """The file of voxels that `write_image` puts beside a .mhd header; None of other formats."""
+    return path.with_suffix(".raw") if path.suffix.lower() == ".mhd" else None
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> Path:
@@ -218,21 +185,44 @@ def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
     return float(shared / min((high_a - low_a).prod(), (high_b - low_b).prod()))
 
 
+def air_level(image: sitk.Image) -> float:
+    """The intensity outside an image's field of view: what its background has, never that of tissue.
+
+    0 of magnitude images, whose lowest value lies there to a hundredth of the range; else the 1st
+    percentile (CT, z-scores, a noise floor or an offset). Not the minimum: a few ringing voxels would
+    frame the image.
+    """
+    low, high = sitk.MinimumMaximum(image)
+    if 0 <= low <= NEAR_ZERO * (high - low):
+        return 0.0
+    level = float(np.percentile(sitk.GetArrayViewFromImage(image), 1))
+    return level if low > 0 else min(0.0, level)
+
+
+def imaged_part(
+    image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
+) -> NDArray[np.bool_]:
+    """Which voxels of a grid, (slices, h, w), lie inside an image's field of view."""
+    if transform is None and same_grid(image, grid):
+        return np.ones(grid.GetSize()[::-1], bool)
+    inside = sitk.Image(image.GetSize(), sitk.sitkUInt8) + 1
+    inside.CopyInformation(image)
+    moved = sitk.Resample(inside, grid, transform or sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    return sitk.GetArrayFromImage(moved) > 0
+
+
 def resample(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None,
     nearest: bool = False,
 ) -> sitk.Image:
     """Resample onto another image's grid; linear, or nearest neighbour for masks.
 
-    Outside the image: 0, or its 1st percentile where that is negative (CT, z-scores), so that
-    padding never looks like tissue. Not the minimum: a few ringing voxels would frame the image.
-
-    `transform` maps points of `grid` to points of `image` (the SimpleITK convention).
+    Outside the image: its `air_level` (masks: 0), so that padding never looks like tissue;
+    `imaged_part` says where that is. `transform` maps points of `grid` to points of `image` (the
+    SimpleITK convention).
     """
     if transform is None and same_grid(image, grid):
         return image
     interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    outside = 0.0
-    if sitk.MinimumMaximum(image)[0] < 0:
-        outside = min(0.0, float(np.percentile(sitk.GetArrayViewFromImage(image), 1)))
+    outside = 0.0 if nearest else air_level(image)
     return sitk.Resample(image, grid, transform or sitk.Transform(), interpolator, outside)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pgmif_core.cohort import Cohort, read_gtv
 from pgmif_core.figures import PAGE_INCHES, in_style, name_cohort, new_figure
-from pgmif_core.images import read_image, resample
+from pgmif_core.images import resample
 from pgmif_core.methods import method_named
 from pgmif_core.qc import checkerboard
 from pgmif_core.slices import CT_WINDOW_HU, PatientSlices, slice_grid, windowed
@@ -73,14 +73,14 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
         ax.axis("off")
     for number, subject in enumerate(subjects):
         block, column = divmod(number, columns)
-        t2w = read_image(cohort.file(subject, "T2w"))
+        t2w = cohort.image(subject, "T2w")
         space = cohort.value(subject, "gtv_space", "T2w")
         gtv = read_gtv(cohort, subject)
         grid = slice_grid(t2w)
         masks = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True)) > 0
         k = int(np.argmax(masks.sum(axis=(1, 2))))
         for m, modality in enumerate(modalities):
-            image = windowed(read_image(cohort.file(subject, modality)), modality)
+            image = windowed(cohort.image(subject, modality), modality)
             plane = sitk.GetArrayFromImage(resample(image, grid))[k]
             ax = axes[block * len(modalities) + m, column]
             darkest = CT_WINDOW_HU[0] if modality == "CT" else 0

@@ -15,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+PLAIN_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\z"  # of a folder: it leads nowhere else
+SHOWN_LETTERS = 80  # of a value that is refused
+LARGEST_BYTES = 10**6  # of a file of parameters
 
 
 class ParameterError(ValueError):
@@ -25,12 +28,21 @@ class ParameterError(ValueError):
 class Parameters(BaseModel):
     """All parameters of the pipeline. Lengths in mm, intensities in [0, 1] unless the name says."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     profile: str = Field("quick", description="name of this set of values; part of folder names")
     manifest: str = Field("data_manifest.csv", description="cohort manifest, relative to the root")
     allow_outside: bool = Field(False, description="allow manifest paths that leave its folder")
-    run: str = Field("", description="name of the results folder; empty: cohort and profile")
+    assume_ras: bool = Field(False, description="take images without an orientation for RAS")
+    allow_different_patients: bool = Field(
+        False, description="allow series of one patient whose PatientID differs"
+    )
+    allow_unlikely: bool = Field(
+        False, description="allow T1w and T2w that look exchanged, or like a localizer"
+    )
+    run: Annotated[str, Field(pattern=PLAIN_NAME)] = Field(
+        "", description="name of the results folder; empty: cohort and profile"
+    )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="the one random seed")
     workers: Annotated[int, Field(ge=0)] = Field(0, description="patient processes; 0: all cores")
     dask_scheduler: str = Field(
@@ -137,7 +149,11 @@ def _problem(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}; {_suggest(name)}"
     found = error["input"]
-    message = f"{name}: {error['msg'].lower()}, found {found!r} ({type(found).__name__})"
+    shown = found if isinstance(found, bool | int | float | str) else type(found).__name__
+    shown = f"{shown!r:.{SHOWN_LETTERS}}"
+    message = f"{name}: {error['msg'].lower()}, found {shown} ({type(found).__name__})"
+    if name == "run":
+        return f"{name}: expected a plain name of letters, digits, '.', '_' and '-', found {shown}"
     if isinstance(found, str):
         try:
             float(found)
@@ -204,13 +220,36 @@ def notebook_parameters(namespace: dict[str, Any]) -> DeclaredParameters:
     return DeclaredParameters.model_construct(checked.model_fields_set, **dict(checked))
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without references: a few lines of them can stand for more than fits into memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("expected plain values, found a reference (*name)")
+        return super().compose_node(parent, index)
+
+
+def plain_yaml(text: str) -> Any:
+    """A YAML value or mapping; ParameterError where it is none, or refers to its own parts."""
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ParameterError(f"expected YAML, found what is none: {reason}") from error
+
+
 def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
     """Parameters from a YAML file; `overrides` win. Raises ParameterError naming the file."""
     path = Path(path)
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise ParameterError(f"{path}: no such profile; known profiles: {', '.join(known)}")
-    values = yaml.safe_load(path.read_text()) or {}
+    if path.stat().st_size > LARGEST_BYTES:
+        raise ParameterError(f"{path}: expected parameters, found {path.stat().st_size:,} bytes")
+    try:
+        values = plain_yaml(path.read_text(encoding="utf-8")) or {}
+    except (UnicodeDecodeError, ParameterError) as error:
+        raise ParameterError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: expected 'name: value' lines, found {type(values).__name__}")
     try:

@@ -6,32 +6,46 @@ Exit codes: 0 done, 1 a step failed, 2 refused before anything was started, 130 
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
 
+import psutil
 import yaml
 from joblib import cpu_count
 
 from pgmif_core.cohort import Cohort, ManifestError, check_images, read_manifest
 from pgmif_core.files import FolderTaken, replacing, taken
+from pgmif_core.images import ImageError
 from pgmif_core.notebooks import INTERRUPTED
 from pgmif_core.parameters import (
     ParameterError,
     Parameters,
     find_root,
     modality_weights,
+    plain_yaml,
     read_parameters,
 )
 from pgmif_core.staleness import RECORDS, stale_steps, step_keys
 from pgmif_core.steps import run_name
+from pgmif_core.supervision import MARK, Ended, marked, supervised
 
+ACCEPTED = {  # what `pgmif check` accepts by the same options
+    "--allow-outside": "allow paths, and voxels of headers, out of the manifest's folder",
+    "--assume-ras": "take images without an orientation for RAS",
+    "--allow-different-patients": "allow series of one patient whose PatientID differs",
+    "--allow-unlikely": "allow T1w and T2w that look exchanged, or like a localizer",
+}
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
+LEFT_SECONDS = 15  # for what a run that is gone had started
 LAST = "06_claims/claims.csv"  # what the last notebook writes
 
 
@@ -42,7 +56,7 @@ def set_values(pairs: list[str]) -> dict[str, Any]:
         name, separator, text = pair.partition("=")
         if not separator:
             raise ParameterError(f"--set expects name=value, found {pair!r}")
-        values[name] = yaml.safe_load(text)
+        values[name] = plain_yaml(text)
     return values
 
 
@@ -51,10 +65,11 @@ def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Paramet
     values = set_values(options.set)
     if options.manifest:
         values["manifest"] = options.manifest
-    if options.allow_outside:
-        values["allow_outside"] = True
+    given = [option.removeprefix("--").replace("-", "_") for option in ACCEPTED]
+    values |= {name: True for name in given if getattr(options, name)}
     parameters = read_parameters(root / "params" / f"{options.profile}.yaml", **values)
-    cohort = read_manifest(root / parameters.manifest, parameters.allow_outside)
+    cohort = read_manifest(root / parameters.manifest, parameters.allow_outside, parameters.assume_ras,
+                           parameters.allow_different_patients, parameters.allow_unlikely)
     modality_weights(parameters.gradient_weights, cohort.modalities)
     if parameters.outside_methods:
         from pgmif_core.outside import check_outside  # it imports torch, which takes seconds
@@ -111,7 +126,7 @@ def _relay(messages: TextIO, muted: Event) -> None:
             print(line, end="", file=sys.stderr, flush=True)
 
 
-def _run(command: list[str], root: Path, descriptor: int) -> int:
+def _run(command: list[str], root: Path, descriptor: int, mark: str) -> int:
     """Snakemake's exit code; after Ctrl-C, which reaches it too, its notebooks may come to an end.
 
     What it then has to say, of each job that was interrupted, is left out.
@@ -125,16 +140,40 @@ def _run(command: list[str], root: Path, descriptor: int) -> int:
 
     before = signal.signal(signal.SIGINT, stop)
     try:
-        with subprocess.Popen(
-            command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE, text=True
-        ) as process:
-            relay = Thread(target=_relay, args=(process.stderr, interrupted), daemon=True)
-            relay.start()
-            status = process.wait()
-            relay.join(LAST_WORDS_SECONDS)
+        process = subprocess.Popen(
+            command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE, text=True,
+            errors="replace", env=os.environ | {MARK: mark},
+        )
+        relay = Thread(target=_relay, args=(process.stderr, interrupted), daemon=True)
+        relay.start()
+        status = process.wait()
+        relay.join(LAST_WORDS_SECONDS)
     finally:
         signal.signal(signal.SIGINT, before)
     return INTERRUPTED if interrupted.is_set() else status
+
+
+@contextmanager
+def _own(base: Path, mark: str) -> Iterator[int]:
+    """Take a results folder; where its owner is gone, wait for what that had started to end."""
+    deadline = time.monotonic() + LEFT_SECONDS
+    while True:
+        try:
+            with taken(base, mark=mark) as descriptor:
+                yield descriptor
+                return
+        except FolderTaken as error:
+            if psutil.pid_exists(error.owner) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _owner(taken_by: FolderTaken) -> str:
+    """The process that has a folder, and how to end it: itself, or what it left running."""
+    if taken_by.owner and psutil.pid_exists(taken_by.owner):
+        return f"{taken_by} (to end it: kill {taken_by.owner})"
+    left = " ".join(str(process.pid) for process in marked(taken_by.mark)) if taken_by.mark else ""
+    return f"what {taken_by}, which is gone, had started" + (f" (to end it: kill {left})" if left else "")
 
 
 def _say_up_to_date(name: str, start: float) -> int:
@@ -161,13 +200,18 @@ def reproduce(options: argparse.Namespace) -> int:
         name = run_name(cohort, parameters)
         base = root / "results" / name
         config = {**parameters.model_dump(), "run": name}
-        command = _snakemake_command(options, base / CONFIG, _forced(options, base, config))
+        try:
+            forced = _forced(options, base, config)
+        except ImageError:  # of a file whose contents cannot be hashed
+            check_images(cohort)
+            raise
+        command = _snakemake_command(options, base / CONFIG, forced)
         # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
         same = _noted(base) == config
         if same and _up_to_date(command, root, base):
             return _say_up_to_date(name, start)
         check_images(cohort)
-    except (ManifestError, ParameterError) as error:
+    except (ManifestError, ParameterError, ImageError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
     other = _other_manifest(base, root / parameters.manifest)
@@ -176,16 +220,20 @@ def reproduce(options: argparse.Namespace) -> int:
               "was started. Give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
     try:
-        with taken(base) as descriptor:
+        with supervised() as mark, _own(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
             if not same and _up_to_date(command, root, base):
                 return _say_up_to_date(name, start)
-            status = _run(command, root, descriptor)
+            status = _run(command, root, descriptor, mark)
     except FolderTaken as error:
-        print(f"pgmif: results/{name} is being made by {error}; nothing was started. Wait for it, or "
-              "give this run a name of its own: --set run=NAME", file=sys.stderr)
+        print(f"pgmif: results/{name} is being made by {_owner(error)}; nothing was started. Wait for it, "
+              "or give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
+    except Ended as error:
+        print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command goes "
+              "on from here.", file=sys.stderr)
+        return 128 + error.number
     if status == INTERRUPTED:
         print("pgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
         return INTERRUPTED
@@ -206,7 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("reproduce", help="check, then run all notebooks that are out of date")
     run.add_argument("--profile", default="quick", help="a file of params/, without .yaml")
     run.add_argument("--manifest", default="", help="cohort manifest; default: of the profile")
-    run.add_argument("--allow-outside", action="store_true", help="allow paths out of its folder")
+    for option, meaning in ACCEPTED.items():
+        run.add_argument(option, action="store_true", help=meaning)
     run.add_argument("--evidence", action="store_true", help="what goes beyond the paper: ablations")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--cores", type=int, default=0)

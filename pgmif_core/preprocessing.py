@@ -3,27 +3,30 @@
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.code_of import code_of
-from pgmif_core.cohort import Cohort, read_gtv
+from pgmif_core.cohort import Cohort, read_gtv, read_reference
 from pgmif_core.contours import fraction_inside
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
-from pgmif_core.images import read_displacement, read_image, resample, volume_files, write_image
+from pgmif_core.images import imaged_part, read_displacement, resample, write_image
+from pgmif_core.masks import mask_note
+from pgmif_core.methods import T2W
 from pgmif_core.parameters import Parameters
-from pgmif_core.qc import qc_flags, qc_page
+from pgmif_core.qc import missing_parts, qc_flags, qc_page
 from pgmif_core.regions import reference_region
 from pgmif_core.registration import displacement_error, head_points, register
 from pgmif_core.slices import (
     PatientSlices,
+    hot_voxels,
     known_patient,
     minmax_per_slice,
-    place_on_slices,
+    normalised_slices,
     read_patient,
     slice_grid,
     windowed,
@@ -32,6 +35,7 @@ from pgmif_core.slices import (
 from pgmif_core.volumes import truth_file
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
+SHOWN = 10  # slices named in a flag
 
 
 def preprocess_patient(
@@ -47,7 +51,7 @@ def preprocess_patient(
         "reference_nearest_mm", "reference_farthest_mm", "seed",
     })
     settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
-        column: [[file.name, file_hash(file)] for file in volume_files(cohort.file(subject, column))]
+        column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
         for column in cohort.image_columns if cohort.value(subject, column)
     }
     settings |= {name: cohort.value(subject, name) for name in ("split", "gtv_space", *CHOICES)}
@@ -56,19 +60,21 @@ def preprocess_patient(
     if known:
         return known["row"]
     start = time.perf_counter()
-    grid = slice_grid(read_image(cohort.file(subject, "T2w")), parameters.slice_size)
-    sources, transforms, row = _aligned_sources(cohort, parameters, registered, subject, grid)
-    drawn, cut = _gtv_on_grid(cohort, subject, grid, transforms)
+    grid = slice_grid(cohort.image(subject, "T2w"), parameters.slice_size)
+    aligned = _aligned_sources(cohort, parameters, registered, subject, grid)
+    sources, transforms, row = aligned.sources, aligned.transforms, aligned.row
+    drawn, cut, noted = _gtv_on_grid(cohort, subject, grid, transforms)
     # where a source has no image, its zeros would count as an edge-free, noise-free scan
+    imaged = np.all(aligned.parts, axis=0)
     covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
-    gtv = drawn & covered
+    gtv = drawn & covered & imaged
     if not gtv.any():
         raise ValueError(
             f"{subject}: expected every modality to image the tumour, found no slice with tumour "
             f"({np.flatnonzero(drawn.any(axis=(1, 2))).tolist()} of {len(drawn)}) that all of "
             f"{', '.join(cohort.modalities)} cover. Remove the patient, or bring a scan that does."
         )
-    reference = _reference(cohort, subject, parameters, sources, gtv, grid) & covered
+    reference = _reference(cohort, subject, parameters, sources, gtv, grid, imaged) & covered & imaged
     spacing = grid.GetSpacing()
     row |= {
         "slices": len(sources),
@@ -79,38 +85,59 @@ def preprocess_patient(
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    row["flags"] = qc_flags(row, cohort.modalities)
-    patient = PatientSlices(subject, sources, gtv, reference, grid)
+    parts = dict(zip(cohort.modalities, aligned.parts, strict=True))
+    seen = [*noted, *missing_parts(parts, sources[:, T2W], drawn), *aligned.notes]
+    row["flags"] = "; ".join(filter(None, [qc_flags(row, cohort.modalities), *seen]))
+    patient = PatientSlices(subject, sources, gtv, reference, grid, imaged)
     page = _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
     moved = [_registered_file(registered, subject, m) for m in cohort.modalities if m != "T2w"]
     write_patient(store, patient, {"settings": settings, "row": row}, [page, *moved])
     return row
 
 
+def _hot_note(modality: str, image: sitk.Image) -> list[str]:
+    """Flag of slices whose grey a few voxels beyond all others would decide: they are cut."""
+    slices = [] if modality == "CT" else hot_voxels(image)
+    shown = f"{', '.join(map(str, slices[:SHOWN]))}{' …' if len(slices) > SHOWN else ''}"
+    return [f"{modality}: a few voxels beyond all others cut in slice {shown}"] if slices else []
+
+
 def _registered_file(folder: Path, subject: str, modality: str) -> Path:
     return folder / f"{subject}_space-T2w_{modality}.nii.gz"
 
 
+class _Aligned(NamedTuple):
+    """Sources (slices, m, h, w) on the slice grid, where each was imaged, the transforms that brought
+    them there, the registration's row and flags."""
+
+    sources: np.ndarray
+    parts: list[np.ndarray]
+    transforms: dict[str, sitk.Transform | None]
+    row: dict[str, Any]
+    notes: list[str]
+
+
 def _aligned_sources(
     cohort: Cohort, parameters: Parameters, registered: Path, subject: str, grid: sitk.Image
-) -> tuple[np.ndarray, dict[str, sitk.Transform | None], dict[str, Any]]:
-    """Sources (slices, m, h, w) on the slice grid, their transforms, and the registration's row."""
-    t2w = read_image(cohort.file(subject, "T2w"))
-    planes, row, transforms = [], {"subject": subject}, {"T2w": None}
+) -> _Aligned:
+    read = cohort.image(subject, "T2w")
+    t2w, notes = windowed(read, "T2w"), _hot_note("T2w", read)
+    planes, parts, row, transforms = [], [], {"subject": subject}, {"T2w": None}
     for modality in cohort.modalities:
         image = t2w
         if modality != "T2w":
-            whole = read_image(cohort.file(subject, modality))
-            image = windowed(whole, modality)
+            whole = cohort.image(subject, modality)
+            image, notes = windowed(whole, modality), notes + _hot_note(modality, whole)
             result = register(t2w, image, parameters.seed, parameters.register_bspline,
                               parameters.register_affine)
             transforms[modality] = None if result.stage == "aligned" else result.transform
             moved = resample(whole, t2w, transforms[modality])
             write_image(moved, _registered_file(registered, subject, modality))
             row |= _registration_row(cohort, subject, modality, result, t2w)
-        placed = place_on_slices(image, grid, transforms[modality])
-        planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))
-    return np.stack(planes, axis=1), transforms, row
+        plane, part = normalised_slices(image, grid, transforms[modality])
+        planes.append(plane)
+        parts.append(part)
+    return _Aligned(np.stack(planes, axis=1), parts, transforms, row, notes)
 
 
 def _save_qc_page(
@@ -153,11 +180,11 @@ def _registration_row(
 
 def _reference(
     cohort: Cohort, subject: str, parameters: Parameters, sources: np.ndarray, gtv: np.ndarray,
-    grid: sitk.Image,
+    grid: sitk.Image, imaged: np.ndarray,
 ) -> np.ndarray:
     """The reference region: the manifest's, drawn on T2w, or else the calmest window nearby."""
     if cohort.value(subject, "reference"):
-        drawn = read_image(cohort.file(subject, "reference")) > 0
+        drawn = read_reference(cohort, subject)
         reference = sitk.GetArrayFromImage(resample(drawn, grid, nearest=True)) > 0
         if not reference.any():
             raise ValueError(f"{subject}: the reference region has no voxel on the T2w slices")
@@ -167,7 +194,7 @@ def _reference(
         return reference_region(
             np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
             parameters.reference_window_mm, parameters.reference_nearest_mm,
-            parameters.reference_farthest_mm,
+            parameters.reference_farthest_mm, imaged,
         )
     except ValueError as error:
         if subject in cohort.subjects("train"):
@@ -177,8 +204,9 @@ def _reference(
 
 def _gtv_on_grid(
     cohort: Cohort, subject: str, grid: sitk.Image, transforms: dict[str, sitk.Transform | None]
-) -> tuple[np.ndarray, float]:
-    """The GTV on the slice grid, warped along where it was drawn on another sequence; the part cut."""
+) -> tuple[np.ndarray, float, list[str]]:
+    """The GTV on the slice grid, warped along where it was drawn on another sequence; the part cut; what
+    was done to read it."""
     space = cohort.value(subject, "gtv_space", "T2w")
     drawn = read_gtv(cohort, subject)
     placed = resample(drawn, grid, transforms[space], nearest=True)
@@ -189,7 +217,9 @@ def _gtv_on_grid(
             f"{grid.GetSize()[0]}×{grid.GetSize()[1]} slices of T2w; the contour is smaller than a "
             "pixel or lies outside. Check gtv_space, or raise slice_size."
         )
-    return gtv, 1 - fraction_inside(drawn, grid) if space == "T2w" else 0.0
+    cut = 1 - fraction_inside(drawn, grid) if space == "T2w" else 0.0
+    note = mask_note(drawn)
+    return gtv, cut, [f"gtv: {note}"] if note else []
 
 
 def registration_panels(
@@ -200,8 +230,9 @@ def registration_panels(
     for subject in subjects:
         patient = read_patient(store, subject)
         k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
-        moved = resample(read_image(cohort.file(subject, "T1w")), patient.grid)
-        before = minmax_per_slice(sitk.GetArrayFromImage(moved)[k : k + 1])[0]
+        t1w = windowed(cohort.image(subject, "T1w"), "T1w")
+        moved = sitk.GetArrayFromImage(resample(t1w, patient.grid))[k : k + 1]
+        before = minmax_per_slice(moved, imaged_part(t1w, patient.grid)[k : k + 1])[0]
         after, t2w = (np.array(patient.sources[k, m]) for m in (0, 1))
         panels[subject] = (t2w, before, after)
     return panels

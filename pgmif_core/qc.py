@@ -18,6 +18,8 @@ from pgmif_core.registration import displacement_lengths
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
 BENT_MM = 4.0
 CUT_PERCENT = 5.0
+MISSED_PERCENT, MISSED_TUMOUR = 2.0, 0.5  # of the head and the tumour, outside a field of view
+AIR = 0.08  # of a min-max slice: below it is no tissue
 ERROR_MM = 2.0  # of a phantom, whose true displacement is known
 
 
@@ -94,6 +96,27 @@ def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
     if not row.get("reference_slices", 1):
         flags.append("no reference region")
     return "; ".join(flags)
+
+
+def missing_parts(
+    imaged: Mapping[str, NDArray], t2w: NDArray, tumour: NDArray
+) -> list[str]:
+    """Flags of sequences that do not show all of the head, or of the tumour, in-plane.
+
+    `imaged[modality]` says where a sequence was imaged, `t2w` (slices, h, w) in [0, 1]; slices that it
+    does not show at all are not counted: they have a flag of their own.
+    """
+    flags, head = [], t2w > AIR
+    for modality, part in imaged.items():
+        shown = part.any(axis=(1, 2))
+        shares = {
+            what: 100 * float((where & ~part)[shown].sum() / max(1, where[shown].sum()))
+            for what, where in (("head", head), ("tumour", tumour))
+        }
+        if modality != "T2w" and (shares["head"] > MISSED_PERCENT or shares["tumour"] > MISSED_TUMOUR):
+            flags.append(f"{modality} does not show {shares['head']:.1f} % of the head and "
+                         f"{shares['tumour']:.1f} % of the tumour")
+    return flags
 
 
 def write_qc_table(table: pd.DataFrame, folder: Path, label: str) -> Path:

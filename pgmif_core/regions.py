@@ -39,13 +39,15 @@ def reference_region(
     window_mm: float = 10.0,
     nearest_mm: float = 3.0,
     farthest_mm: float = 25.0,
+    imaged: NDArray | None = None,
 ) -> NDArray:
     """The "nearby homogeneous region" of the paper, made definite.
 
     Per slice with tumour: the `window_mm` square, wholly inside the head, with every pixel at least
     `nearest_mm` from the tumour and its centre at most `farthest_mm` from it, that has the least
     variance summed over the source modalities. Chosen on the sources only, so it is the same for
-    every fusion method.
+    every fusion method. It lies where all sources are `imaged` (boolean, like `tumour`; everywhere if
+    None): what was not imaged looks calm.
 
     `sources` (m, slices, h, w) in [0, 1]; `tumour` boolean (slices, h, w); `spacing_mm` (row,
     column). Returns a boolean mask like `tumour`; a slice with no admissible window stays empty.
@@ -54,7 +56,7 @@ def reference_region(
     if not tumour.any():
         raise ValueError("the tumour mask is empty: there is nothing to choose a reference near")
     size = tuple(max(3, round(window_mm / s)) for s in spacing_mm)
-    head = head_mask(sources)
+    head = head_mask(sources) if imaged is None else head_mask(sources) & imaged
     reference = np.zeros_like(tumour)
     for k in np.flatnonzero(tumour.any(axis=(1, 2))):
         distance = ndimage.distance_transform_edt(~tumour[k], sampling=spacing_mm)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
+from pgmif_core.evaluation import cnr, fuse_volume, partly_imaged, sobel_against
 from pgmif_core.images import ImageError, overlap_fraction, resample
 from pgmif_core.networks import Generator
 from pgmif_core.pgmif_plus import PlusSettings
@@ -16,7 +16,7 @@ from pgmif_core.regions import reference_region
 from pgmif_core.registration import Registration, register
 from pgmif_core.slices import (
     PatientSlices,
-    minmax_per_slice,
+    normalised_slices,
     place_on_slices,
     slice_grid,
     windowed,
@@ -26,10 +26,12 @@ SMALLEST_OVERLAP = 0.1
 
 
 class Fused(NamedTuple):
-    """`image` in [0, 1] on the T2w grid, and how each other sequence was registered to T2w."""
+    """`image` in [0, 1] on the T2w grid, how each other sequence was registered to T2w, and the slices
+    (upright) of which another sequence shows only a part: there the image is T2w alone."""
 
     image: sitk.Image
     registrations: dict[str, Registration]
+    partly_imaged: list[int]
 
 
 def fuse_images(
@@ -54,25 +56,27 @@ def fuse_images(
     if isinstance(weights, (Generator, PlusSettings)):
         names = _in_the_order_of(weights, names)
     grid = slice_grid(t2w, slice_size)
-    planes, registrations = [], {}
+    planes, parts, registrations = [], [], {}
     for name in names:
         transform = None
         if name != "T2w":
             say(f"registering {name} to T2w")
             registrations[name] = result = register(t2w, images[name], seed)
             transform = None if result.stage == "aligned" else result.transform
-        placed = place_on_slices(images[name], grid, transform)
-        planes.append(minmax_per_slice(sitk.GetArrayFromImage(placed)))
+        plane, part = normalised_slices(images[name], grid, transform)
+        planes.append(plane)
+        parts.append(part)
     say(f"fusing {grid.GetSize()[2]} slices")
-    sources = np.stack(planes, axis=1)
-    nothing = np.zeros(sources[:, 0].shape, bool)
-    volume = fuse_volume(method, PatientSlices("", sources, nothing, nothing, grid), weights)
+    sources, imaged = np.stack(planes, axis=1), np.all(parts, axis=0)
+    nothing = np.zeros(imaged.shape, bool)
+    patient = PatientSlices("", sources, nothing, nothing, grid, imaged)
+    volume = fuse_volume(method, patient, weights)
     fused = sitk.GetImageFromArray(np.asarray(volume, np.float32))
     fused.CopyInformation(grid)
     on_t2w = resample(fused, t2w)
     for key in t2w.GetMetaDataKeys():
         on_t2w.SetMetaData(key, t2w.GetMetaData(key))
-    return Fused(on_t2w, registrations)
+    return Fused(on_t2w, registrations, np.flatnonzero(partly_imaged(patient)).tolist())
 
 
 def _in_the_order_of(weights: Generator | PlusSettings, names: list[str]) -> list[str]:
@@ -99,23 +103,28 @@ def measure(
     `reference` the calmest window near the tumour in all sources is taken, as in the pipeline.
     """
     grid = slice_grid(fused, slice_size)
-    planes = [
-        minmax_per_slice(sitk.GetArrayFromImage(place_on_slices(windowed(image, name), grid)))
-        for name, image in sources.items()
-    ]
-    stack = np.stack(planes, axis=1)
-    mask = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0
-    if not mask.any():
+    placed = {n: normalised_slices(windowed(image, n), grid) for n, image in sources.items()}
+    planes = [plane for plane, _ in placed.values()]
+    stack, imaged = np.stack(planes, axis=1), np.all([part for _, part in placed.values()], axis=0)
+    # as in the pipeline: a slice that a source does not show is not measured
+    covered = imaged & stack.any(axis=(2, 3)).all(axis=1)[:, None, None]
+    drawn = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0
+    if not drawn.any():
         raise ImageError("the GTV has no voxel inside the fused image; do they share one space?")
+    mask = drawn & covered
+    if not mask.any():
+        raise ImageError(f"expected sources that show the tumour, found none of its slices on all of "
+                         f"{', '.join(sources)}")
     if reference is None:
         spacing = grid.GetSpacing()
-        region = reference_region(np.moveaxis(stack, 1, 0), mask, (spacing[1], spacing[0]))
+        region = reference_region(
+            np.moveaxis(stack, 1, 0), mask, (spacing[1], spacing[0]), imaged=covered)
     else:
-        drawn = resample(sitk.Cast(reference > 0, sitk.sitkUInt8), grid, nearest=True)
-        region = sitk.GetArrayFromImage(drawn) > 0
+        inside = resample(sitk.Cast(reference > 0, sitk.sitkUInt8), grid, nearest=True)
+        region = (sitk.GetArrayFromImage(inside) > 0) & covered
     volume = sitk.GetArrayFromImage(place_on_slices(fused, grid))
     if volume.min() < -1e-3 or volume.max() > 1 + 1e-3:
-        volume = minmax_per_slice(volume)
+        volume, _ = normalised_slices(windowed(fused, ""), grid)
     patient = PatientSlices("", stack, mask, region, grid)
     rows = []
     for name, own in {"fused": volume, **dict(zip(sources, planes, strict=True))}.items():

@@ -12,32 +12,77 @@ from numpy.typing import NDArray
 
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import broken, digest, seal
-from pgmif_core.images import resample, write_json
+from pgmif_core.images import NEAR_ZERO, imaged_part, resample, write_json
 
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
 THICK_SLICES = 1.5
+FEW = 4  # voxels of a slice that are no tissue, where they lie beyond all others
 CT_WINDOW_HU = (-160.0, 240.0)  # soft tissue; bone and metal would leave it no contrast
 
 
-def minmax_per_slice(volume: NDArray) -> NDArray[np.float32]:
+def minmax_per_slice(volume: NDArray, imaged: NDArray | None = None) -> NDArray[np.float32]:
     """Min-max normalise each slice of (slices, h, w) to [0, 1] ("min-max-each-slice").
 
-    A constant slice becomes zeros. Raises ValueError on NaN or infinite values.
+    Where `imaged` (boolean, of its shape) is False there is no intensity: it decides no range and
+    becomes 0. A slice with such a part keeps the natural 0 of magnitude images as its minimum where its
+    lowest intensity lies there to a hundredth of its range. A constant slice becomes zeros. Raises
+    ValueError on NaN or infinite values.
     """
     volume = np.asarray(volume, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("the volume holds NaN or infinite values")
-    low = volume.min(axis=(1, 2), keepdims=True)
-    extent = volume.max(axis=(1, 2), keepdims=True) - low
+    known = np.ones(volume.shape, bool) if imaged is None else imaged
+    low = np.where(known, volume, np.inf).min(axis=(1, 2), keepdims=True)
+    high = np.where(known, volume, -np.inf).max(axis=(1, 2), keepdims=True)
+    seen = known.any(axis=(1, 2), keepdims=True)
+    low, high = (np.where(seen, x, 0).astype(np.float32) for x in (low, high))
+    padded = ~known.all(axis=(1, 2), keepdims=True)
+    low = np.where(padded & (low >= 0) & (low <= NEAR_ZERO * (high - low)), np.float32(0), low)
+    extent = high - low
     scaled = np.zeros_like(volume)
-    np.divide(volume - low, extent, out=scaled, where=extent > 0)
+    np.divide(volume - low, extent, out=scaled, where=(extent > 0) & known)
     return np.clip(scaled, 0, 1)
 
 
 def windowed(image: sitk.Image, modality: str) -> sitk.Image:
-    """CT (HU) cut to the soft-tissue window, level 40 and width 400 HU; other sequences as they are."""
-    return sitk.Clamp(image, sitk.sitkFloat32, *CT_WINDOW_HU) if modality == "CT" else image
+    """A sequence as everything after sees it: CT (HU) cut to the soft-tissue window, level 40 and width
+    400 HU; others as they are, but for single voxels beyond all else in their slice (`hot_voxels`)."""
+    if modality == "CT":
+        return sitk.Clamp(image, sitk.sitkFloat32, *CT_WINDOW_HU)
+    cut = _cut(sitk.GetArrayViewFromImage(image))
+    if not cut:
+        return image
+    voxels = sitk.GetArrayFromImage(image)
+    for k, (low, high) in cut.items():
+        voxels[k] = np.clip(voxels[k], low, high)
+    result = sitk.GetImageFromArray(voxels)
+    result.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        result.SetMetaData(key, image.GetMetaData(key))
+    return result
+
+
+def hot_voxels(image: sitk.Image) -> list[int]:
+    """Slices of an image, as stored, whose range a few voxels alone decide: at most four that lie more
+    than twice as far from the rest as anything else. `windowed` cuts them."""
+    return sorted(_cut(sitk.GetArrayViewFromImage(image)))
+
+
+def _cut(volume: NDArray) -> dict[int, tuple[float, float]]:
+    """By slice the range that its other voxels have, where a few lie far beyond."""
+    found = {}
+    for k, plane in enumerate(volume):
+        if plane.size <= 4 * FEW:
+            continue
+        flat = np.partition(plane.ravel(), (0, FEW, -FEW - 1, -1))
+        middle = (float(flat[FEW]), float(flat[-FEW - 1]))
+        reach = middle[1] - middle[0]
+        limits = middle[0] - reach, middle[1] + reach
+        if reach > 0 and (flat[0] < limits[0] or flat[-1] > limits[1]):
+            usual = plane[(plane >= limits[0]) & (plane <= limits[1])]
+            found[k] = float(usual.min()), float(usual.max())
+    return found
 
 
 def upright(image: sitk.Image) -> sitk.Image:
@@ -102,10 +147,20 @@ def place_on_slices(
     return resample(moving, grid, transform)
 
 
+def normalised_slices(
+    image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A sequence on the slice grid, (slices, h, w) in [0, 1], and where it was imaged."""
+    imaged = imaged_part(image, grid, transform)
+    placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform))
+    return minmax_per_slice(placed, imaged), imaged
+
+
 class PatientSlices(NamedTuple):
     """One patient in the store: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
 
-    `grid` is the geometry of the slices; write fused volumes on it.
+    `grid` is the geometry of the slices; write fused volumes on it. `imaged`: where every source has an
+    image; None: everywhere.
     """
 
     subject: str
@@ -113,6 +168,7 @@ class PatientSlices(NamedTuple):
     gtv: NDArray[np.bool_]
     reference: NDArray[np.bool_]
     grid: sitk.Image
+    imaged: NDArray[np.bool_] | None = None
 
 
 def _array_path(store: Path, subject: str, name: str) -> Path:
@@ -132,6 +188,7 @@ def write_patient(
         "sources": patient.sources.astype(np.float32),
         "gtv": patient.gtv,
         "reference": patient.reference,
+        "imaged": np.ones_like(patient.gtv) if patient.imaged is None else patient.imaged,
     }
     paths = {name: _array_path(store, patient.subject, name) for name in arrays}
     for name, array in arrays.items():
@@ -177,11 +234,11 @@ def read_patient(store: Path, subject: str) -> PatientSlices:
     grid.SetSpacing(geometry["spacing_mm"])
     grid.SetDirection(geometry["direction"])
     grid.SetOrigin(geometry["origin_mm"])
-    arrays = [
+    sources, gtv, reference, imaged = (
         np.load(_array_path(store, subject, name), mmap_mode="r")
-        for name in ("sources", "gtv", "reference")
-    ]
-    return PatientSlices(subject, *arrays, grid)
+        for name in ("sources", "gtv", "reference", "imaged")
+    )
+    return PatientSlices(subject, sources, gtv, reference, grid, imaged)
 
 
 def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from pgmif_core.cohort import Cohort, read_manifest
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
-from pgmif_core.images import volume_files, write_json
+from pgmif_core.images import write_json
 from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
 
@@ -54,7 +54,8 @@ class Run:
         path = self.folder("00_cohort") / "manifest.csv"
         if not path.exists():
             raise FileNotFoundError(f"{path} is not there yet; run 00_cohort first")
-        return replace(read_manifest(path, allow_outside=True), title=self.label)
+        known = read_manifest(path, allow_outside=True, assume_ras=self.parameters.assume_ras)
+        return replace(known, title=self.label)
 
     def patient(self, subject: str) -> PatientSlices:
         """A patient's slices from the store."""
@@ -88,7 +89,9 @@ def open_run(parameters: Parameters) -> Run:
 
 def source_cohort(run: Run) -> Cohort:
     """The manifest that the user named, as opposed to the run's own."""
-    return read_manifest(run.root / run.parameters.manifest, run.parameters.allow_outside)
+    p = run.parameters
+    return read_manifest(run.root / p.manifest, p.allow_outside, p.assume_ras,
+                         p.allow_different_patients, p.allow_unlikely)
 
 
 def input_files(cohort: Cohort) -> tuple[Path, ...]:
@@ -99,7 +102,7 @@ def input_files(cohort: Cohort) -> tuple[Path, ...]:
         file
         for subject in cohort.table["subject"]
         for column in cohort.image_columns if cohort.value(subject, column)
-        for file in volume_files(cohort.file(subject, column))
+        for file in cohort.files(subject, column)
     ]
     return (cohort.path, *images)
 

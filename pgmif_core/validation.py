@@ -9,10 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
-OPTIONAL = ("gtv_space", "gtv_roi", "reference", "phantom_seed")
+OPTIONAL = ("gtv_space", "gtv_roi", "gtv_label", "reference", "phantom_seed")
 FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
 PHANTOM_MODALITIES = ("T1w", "T2w", "ceT1w", "CT")
 SPLITS = ("train", "test")
+MOST_SHOWN = 100  # problems in one message
+MOST_COLUMNS, MOST_ROWS = 100, 20_000
+LONGEST_NAME = 100  # letters of a subject: it becomes part of file names
 
 
 class ManifestError(ValueError):
@@ -22,11 +25,15 @@ class ManifestError(ValueError):
         self.problems = list(problems)
         count = len(self.problems)
         title = f"{count} problem{'s' * (count > 1)} in the cohort manifest; nothing was started:"
-        super().__init__("\n".join([title, *(f"  - {p}" for p in self.problems)]))
+        more = [f"  … and {count - MOST_SHOWN} more"] if count > MOST_SHOWN else []
+        super().__init__("\n".join([title, *(f"  - {p}" for p in self.problems[:MOST_SHOWN]), *more]))
 
 
 def column_problems(path: Path, columns: list[str]) -> list[str]:
     """Unknown, missing, misspelt and repeated columns."""
+    if len(columns) > MOST_COLUMNS:
+        return [f"{path}, header: expected at most {MOST_COLUMNS} columns, found {len(columns)}; is it a "
+                "manifest?"]
     known = (*REQUIRED, *OPTIONAL, *FURTHER_MODALITIES)
     missing = [c for c in REQUIRED if c not in columns]
     problems = []
@@ -53,13 +60,22 @@ def column_problems(path: Path, columns: list[str]) -> list[str]:
 
 
 def length_problems(path: Path, header: list[str], rows: list[list[str]]) -> list[str]:
-    """Rows with more or fewer entries than the header, most often an unquoted comma."""
+    """Rows with more or fewer entries than the header, most often an unquoted comma; far too many rows."""
+    if len(rows) > MOST_ROWS:
+        return [f"{path}: expected at most {MOST_ROWS} patients, found {len(rows)} rows; is it a manifest?"]
     return [
         f"{path}, row {number}: expected {len(header)} entries, found {len(row)}; put an entry "
         "that holds a comma in quotes."
         for number, row in enumerate(rows, start=2)
         if any(row) and len(row) != len(header)
     ]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, RuntimeError, ValueError):  # a name too long, a link to itself
+        return False
 
 
 def _path_problems(
@@ -72,13 +88,17 @@ def _path_problems(
         if not row[column]:
             problems.append(f"{where}, column {column}: expected a path, found nothing.")
             continue
+        if "\0" in row[column] or not row[column].isprintable():
+            problems.append(f"{where}, column {column}: expected a path of letters that can be printed, "
+                            f"found {row[column][:80]!r}.")
+            continue
         target = Path(os.path.normpath(folder / row[column]))
         if not allow_outside and not target.is_relative_to(folder):
             problems.append(
                 f"{where}, column {column}: {row[column]!r} leaves the manifest's folder; move "
                 "the data or the manifest, or pass --allow-outside if you trust this file."
             )
-        elif not row.get("phantom_seed", "") and not target.exists():
+        elif not row.get("phantom_seed", "") and not _exists(target):
             problems.append(
                 f"{where}, column {column}: expected a file, found none at {target}. "
                 "Paths are relative to the manifest."
@@ -96,14 +116,19 @@ def row_problems(
     phantom = table["phantom_seed"] if "phantom_seed" in table else pd.Series("", table.index)
     for index, row in table.iterrows():
         where = f"{path}, row {index + 2} ({row['subject'] or 'no subject'})"
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", row["subject"]):
+        if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}", row["subject"]):
             problems.append(
-                f"{where}, column subject: expected letters, digits, '-' or '_', "
-                f"found {row['subject']!r}; rename the subject."
+                f"{where}, column subject: expected letters, digits, '-' or '_', at most {LONGEST_NAME}, "
+                f"found {row['subject'][:80]!r}; rename the subject."
             )
         if row["split"] not in SPLITS:
             problems.append(
                 f"{where}, column split: expected 'train' or 'test', found {row['split']!r}."
+            )
+        chosen = [c for c in ("gtv_roi", "gtv_label") if row.get(c, "")]
+        if len(chosen) > 1:
+            problems.append(
+                f"{where}: expected gtv_roi (a name) or gtv_label (a number), found both; keep one."
             )
         space = row.get("gtv_space", "")
         if space and space not in modalities:
@@ -146,6 +171,13 @@ def split_problems(path: Path, table: pd.DataFrame) -> list[str]:
     return problems
 
 
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):  # such a path is refused elsewhere
+        return path
+
+
 def sharing_problems(path: Path, table: pd.DataFrame, modalities: tuple[str, ...]) -> list[str]:
     """Files named twice, by two patients or by one, and phantoms among real patients."""
     problems, seen = [], {}
@@ -154,7 +186,7 @@ def sharing_problems(path: Path, table: pd.DataFrame, modalities: tuple[str, ...
         for column in columns:
             if not row[column]:
                 continue
-            target = (path.parent / row[column]).resolve()
+            target = _resolved(path.parent / row[column])
             here = (index + 2, row["subject"], column)
             earlier = seen.setdefault(target, here)
             if earlier[1] != here[1]:

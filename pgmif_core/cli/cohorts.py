@@ -9,7 +9,17 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, track
 from rich.table import Table
 
-from pgmif_core.cli.terminal import err, exit_codes, name_values, out
+from pgmif_core.cli.terminal import (
+    AllowDifferent,
+    AllowUnlikely,
+    AssumeRas,
+    err,
+    exit_codes,
+    name_values,
+    out,
+    say,
+    warn,
+)
 from pgmif_core.cohort import all_problems, read_manifest, write_manifest
 from pgmif_core.download import DATASETS, download, remote_size
 from pgmif_core.layouts import LAYOUTS, NPC277, common_modalities, manifest_table, scan_folder
@@ -104,13 +114,16 @@ def check(
     manifest: Annotated[Path, typer.Argument(help="The manifest, a CSV.")],
     allow_outside: Annotated[bool, typer.Option(
         "--allow-outside", help="Allow paths that leave the manifest's folder.")] = False,
+    assume_ras: AssumeRas = False, allow_different_patients: AllowDifferent = False,
+    allow_unlikely: AllowUnlikely = False,
 ) -> None:
     """Open every file of a manifest and report all problems at once; nothing is written.
 
     Example: `pgmif check data/data_manifest.csv`
     """
     with exit_codes():
-        cohort = read_manifest(manifest, allow_outside)
+        cohort = read_manifest(manifest, allow_outside, assume_ras, allow_different_patients,
+                               allow_unlikely)
     problems: list[str] = []
     files = sum(not cohort.value(s, "phantom_seed") for s in cohort.table["subject"])
     with exit_codes():
@@ -118,15 +131,17 @@ def check(
         for of_patient in track(found, "checking patients", files, console=err, disable=not files):
             problems += of_patient
     for problem in problems:
-        err.print(f"  - {problem}", style="red", markup=False, highlight=False)
+        warn(f"  - {problem}", style="red")
     if problems:
-        err.print(f"pgmif: {len(problems)} problems in {manifest}", style="red")
+        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+        warn(f"pgmif: {count} in {manifest}", style="red")
         raise typer.Exit(2)
-    out.print(f"{manifest}: {len(cohort.table)} patients, {', '.join(cohort.modalities)}: no problem "
-              "found", markup=False, highlight=False)
-    option = " ARGS=--allow-outside" if allow_outside else ""
-    out.print(f"next: make reproduce MANIFEST={shlex.quote(str(manifest))} PROFILE=smoke{option}",
-              markup=False, highlight=False)
+    say(f"{manifest}: {len(cohort.table)} patients, {', '.join(cohort.modalities)}: no problem found")
+    given = {"--allow-outside": allow_outside, "--assume-ras": assume_ras,
+             "--allow-different-patients": allow_different_patients, "--allow-unlikely": allow_unlikely}
+    options = " ".join(option for option, wanted in given.items() if wanted)
+    say(f"next: make reproduce MANIFEST={shlex.quote(str(manifest))} PROFILE=smoke"
+        + (f' ARGS="{options}"' if options else ""))
 
 
 def download_cohort(

@@ -6,14 +6,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import SimpleITK as sitk
 import typer
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pgmif_core.cli.terminal import err, exit_codes, name_values, out
-from pgmif_core.cohort import ANY_GTV, read_mask
-from pgmif_core.contours import misplaced
-from pgmif_core.dicom import FRAME_OF_REFERENCE, write_series
-from pgmif_core.images import WRITTEN_SUFFIXES, read_image, resample, same_grid, write_image
+from pgmif_core.checks import (
+    identity_notes,
+    identity_problems,
+    image_problems,
+    mask_problems,
+    pair_problems,
+    region_problems,
+)
+from pgmif_core.cli.terminal import (
+    AllowDifferent,
+    AllowOutside,
+    AllowUnlikely,
+    AssumeRas,
+    err,
+    exit_codes,
+    name_values,
+    out,
+    say,
+    warn,
+)
+from pgmif_core.dicom import series_identity, write_series
+from pgmif_core.files import replacing
+from pgmif_core.images import (
+    WRITTEN_SUFFIXES,
+    Trust,
+    read_image,
+    resample,
+    same_grid,
+    sidecar_file,
+    voxel_file,
+    write_image,
+)
+from pgmif_core.masks import mask_note, read_mask
+from pgmif_core.slices import hot_voxels
 from pgmif_core.validation import FURTHER_MODALITIES
 
 # importing torch takes seconds; help, completion and refusals need not wait for it
@@ -31,8 +61,7 @@ def _default_weights(method: str) -> Path:
     from pgmif_core.released import released_file
 
     path = released_file(method + (".json" if method == "pgmif_plus" else ".safetensors"))
-    err.print(f"{path.name}: released weights, made from synthetic phantoms (MODEL_CARD.md)",
-              markup=False, highlight=False)
+    warn(f"{path.name}: released weights, made from synthetic phantoms (MODEL_CARD.md)", style="")
     return path
 
 
@@ -57,15 +86,35 @@ def _method_and_weights(method: Fusion | None, weights: Path | None) -> tuple[st
 
 def _check_output(output: Path, force: bool) -> bool:
     """Whether the output is a file rather than a folder of DICOM; refused before any work."""
-    as_file = output.name.endswith(WRITTEN_SUFFIXES)
-    if as_file and output.exists() and not force:
-        raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
+    as_file = output.name.lower().endswith(WRITTEN_SUFFIXES)
+    if output.suffix and not as_file and not output.is_dir():
+        raise ValueError(
+            f"{output}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}, or one without a dot for "
+            f"a folder of DICOM files, found {output.suffix}. Name another."
+        )
+    if as_file and output.is_dir():
+        raise ValueError(f"{output}: expected no folder of that name, found one. Name another file.")
+    beside = [p for p in (output, voxel_file(output), sidecar_file(output)) if p] if as_file else []
+    taken = [path for path in beside if path.exists()]
+    if taken and not force:
+        raise ValueError(
+            f"{taken[0]}: expected no file yet, found one that would be replaced; --force replaces it."
+        )
     if not as_file and (output.is_file() or (output.is_dir() and any(output.iterdir()))):
         raise ValueError(
             f"{output}: expected an empty or absent folder, found files. Name another, or "
             f"a file ending in {', '.join(WRITTEN_SUFFIXES)}."
         )
     return as_file
+
+
+def _check_registered(folder: Path | None, names: list[str], force: bool) -> None:
+    """Refuse a folder for registered sequences that holds files of their names."""
+    taken = [folder / f"{n}.nii.gz" for n in names if folder and (folder / f"{n}.nii.gz").exists()]
+    if folder is not None and folder.is_file():
+        raise ValueError(f"{folder}: expected a folder for registered sequences, found a file.")
+    if taken and not force:
+        raise ValueError(f"{taken[0]}: expected no file yet, found one; --force replaces it.")
 
 
 def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: "Fused") -> None:
@@ -75,12 +124,23 @@ def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: "Fused"
         write_image(resample(image, images["T2w"], transform), folder / f"{name}.nii.gz")
 
 
-def _say_foreign_frames(images: dict[str, sitk.Image]) -> None:
-    frames = {n: i.GetMetaData(FRAME_OF_REFERENCE) for n, i in images.items()
-              if i.HasMetaDataKey(FRAME_OF_REFERENCE)}
-    if len(set(frames.values())) > 1:
-        err.print(f"CHECK: {', '.join(frames)} have different frames of reference: scanned in different "
-                  "sessions, or different patients?", style="yellow")
+def _read_sequences(
+    paths: dict[str, Path], trust: Trust, different: bool, unlikely: bool
+) -> dict[str, sitk.Image]:
+    """Sequences of one patient, after everything that `check` would ask of them."""
+    images = {name: read_image(path, trust) for name, path in paths.items()}
+    problems = [f"{paths[name]}: {p}" for name, i in images.items() for p in image_problems(name, i)]
+    known = {name: series_identity(path) for name, path in paths.items()}
+    problems += pair_problems(images, unlikely) + identity_problems(known, different)
+    if problems:
+        raise ValueError("\n  - ".join(["refused, nothing was started:", *problems]))
+    for note in identity_notes(known):
+        warn(f"CHECK: {note}")
+    for name, image in images.items():
+        if slices := hot_voxels(image):
+            warn(f"CHECK: {name}: a few voxels beyond all others were cut in slice "
+                 f"{', '.join(map(str, slices[:10]))}")
+    return images
 
 
 def fuse(
@@ -103,6 +163,8 @@ def fuse(
     )] = None,
     slice_size: Annotated[int, typer.Option(min=32, help="Slices are fused at this size.")] = 192,
     force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
+    assume_ras: AssumeRas = False, allow_outside: AllowOutside = False,
+    allow_different_patients: AllowDifferent = False, allow_unlikely: AllowUnlikely = False,
 ) -> None:
     """Register and fuse one patient; the result lies on the T2w grid and overlays on T2w.
 
@@ -114,17 +176,18 @@ def fuse(
     """
     with exit_codes():
         as_file = _check_output(output, force)
-        if save_registered:
-            _check_output(save_registered, force)
         further = {n: Path(p) for n, p in name_values(more or [], "--more").items()}
         unknown = sorted(set(further) - set(FURTHER_MODALITIES))
         if unknown:
             raise ValueError(f"--more: expected {', '.join(FURTHER_MODALITIES)}, found {unknown[0]}")
+        paths = {"T1w": t1w, "T2w": t2w, **further}
+        _check_registered(save_registered, list(paths), force)
         from pgmif_core.methods import METHODS
         from pgmif_core.single import fuse_images
 
         name, generator = _method_and_weights(method, weights)
-        images = {n: read_image(p) for n, p in {"T1w": t1w, "T2w": t2w, **further}.items()}
+        trust = Trust(assume_ras, allow_outside)
+        images = _read_sequences(paths, trust, allow_different_patients, allow_unlikely)
         with Progress(SpinnerColumn(), "{task.description}", TimeElapsedColumn(), console=err) as bar:
             task = bar.add_task("reading", total=None)
             fused = fuse_images(
@@ -138,16 +201,16 @@ def fuse(
             write_image(fused.image, output, {"Description": f"{label}, research use only"})
         else:
             write_series(fused.image, output, subject, label)
-    _say_foreign_frames(images)
+    if fused.partly_imaged:
+        warn(f"CHECK: {len(fused.partly_imaged)} slices show head that not all sequences do; there the "
+             f"fused image is T2w alone (slice {', '.join(map(str, fused.partly_imaged[:10]))})")
     for modality, result in fused.registrations.items():
-        out.print(
+        say(
             f"{modality} to T2w: {result.stage}, rigid {result.rigid_mm:.1f} mm, B-spline "
             f"{result.bspline_mm:.1f} mm, {result.seconds:.1f} s"
-            + ("  CHECK: the registration did not improve" if result.stage == "failed" else ""),
-            markup=False, highlight=False,
+            + ("  CHECK: the registration did not improve" if result.stage == "failed" else "")
         )
-    out.print(f"{output}: {label} on the T2w grid {fused.image.GetSize()}", markup=False,
-              highlight=False)
+    say(f"{output}: {label} on the T2w grid {fused.image.GetSize()}")
 
 
 def export(
@@ -168,7 +231,7 @@ def export(
         from pgmif_core.onnx_export import export_onnx
 
         export_onnx(load_generator(weights), output)
-    out.print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", markup=False, highlight=False)
+    say(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
 
 
 def _sources(given: list[str]) -> dict[str, Path]:
@@ -192,31 +255,51 @@ def evaluate(
         "--source", "--sources", help="A registered source, PATH or NAME=PATH; once per source.")],
     reference: Annotated[Path | None, typer.Option(
         help="Reference region of the CNR; found near the tumour if not given.")] = None,
-    roi: Annotated[str, typer.Option(help="Name of the tumour in an RTSTRUCT.")] = ANY_GTV,
+    roi: Annotated[str, typer.Option(
+        help="Name of the tumour in an RTSTRUCT, SEG or .seg.nrrd.")] = "",
+    label: Annotated[str, typer.Option(
+        help="Label of the tumour in a mask of several; 1+4 joins two, all takes any.")] = "",
     csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
+    assume_ras: AssumeRas = False, allow_outside: AllowOutside = False,
 ) -> None:
     """Print CNR (Eq. 8) and generalized Sobel Q (Eq. 12) of a fused image and of its sources.
 
     Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source T1w.nii.gz --source T2w.nii.gz`
     """
-    with exit_codes():
+    with exit_codes({"gtv_roi": "--roi", "gtv_label": "--label", ", or name the modality that it was drawn "
+                     "on in gtv_space": "", " Name the modality that it was drawn on in gtv_space.": ""}):
+        if csv is not None and csv.is_dir():
+            raise ValueError(f"{csv}: expected the name of a file, found a folder.")
         from pgmif_core.single import measure
 
-        images = {n: read_image(p) for n, p in _sources(sources).items()}
-        image = read_image(fused)
-        mask = read_mask(gtv, lambda: image, roi)
-        if reason := misplaced(mask, image, "fused"):
-            raise ValueError(f"{gtv}: {reason}")
+        trust = Trust(assume_ras, allow_outside)
+        images = {n: read_image(p, trust) for n, p in _sources(sources).items()}
+        image = read_image(fused, trust)
+        mask = read_mask(gtv, lambda: image, roi, label, trust)
+        region = read_mask(reference, lambda: image, "*", trust=trust) if reference else None
+        _check_masks(gtv, mask, reference, region, image)
         for name in (n for n, i in images.items() if not same_grid(i, image)):
-            err.print(f"CHECK: {name} is not on the grid of the fused image; is it registered to T2w? "
-                      "`pgmif fuse --save-registered` writes sequences that are.", style="yellow")
-        table = measure(
-            image, mask, images,
-            read_image(reference) if reference else None,
-        )
+            warn(f"CHECK: {name} is not on the grid of the fused image; is it registered to T2w? "
+                 "`pgmif fuse --save-registered` writes sequences that are.")
+        table = measure(image, mask, images, region)
         if csv:
-            table.to_csv(csv, index=False, float_format="%.6g")
-    shown = Table("image", "CNR", *(f"Q against {n}" for n in images))
+            with replacing(csv) as temporary:
+                table.to_csv(temporary, index=False, float_format="%.6g")
+    grid = Table("image", "CNR", *(f"Q against {escape(n)}" for n in images))
     for row in table.itertuples(index=False):
-        shown.add_row(str(row[0]), *(f"{value:.3f}" for value in row[1:]))
-    out.print(shown)
+        grid.add_row(escape(str(row[0])), *(f"{value:.3f}" for value in row[1:]))
+    out.print(grid)
+
+
+def _check_masks(
+    gtv: Path, mask: sitk.Image, reference: Path | None, region: sitk.Image | None, image: sitk.Image
+) -> None:
+    problems = [f"{gtv}: {p}" for p in mask_problems(mask, image, "the fused image", column="")]
+    if region is not None:
+        own = mask_problems(region, image, "the fused image", "reference region", "")
+        problems += [f"{reference}: {p}" for p in own or region_problems(region, mask)]
+    if problems:
+        raise ValueError("\n  - ".join(problems))
+    for path, read in ((gtv, mask), (reference, region)):
+        if read is not None and (note := mask_note(read)):
+            warn(f"{path}: {note}")

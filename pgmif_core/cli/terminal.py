@@ -1,7 +1,8 @@
 """What every command shares: messages to the terminal, errors as exit codes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +14,15 @@ from pgmif_core.images import ImageError
 from pgmif_core.layouts import LayoutError
 
 REFUSED = (ManifestError, ImageError, SeriesError, ContourError, LayoutError, ValueError)
+
+AssumeRas = Annotated[bool, typer.Option(
+    "--assume-ras", help="Take images without an orientation for RAS.")]
+AllowOutside = Annotated[bool, typer.Option(
+    "--allow-outside", help="Allow headers whose voxels lie in another folder.")]
+AllowDifferent = Annotated[bool, typer.Option(
+    "--allow-different-patients", help="Allow series whose PatientID differs.")]
+AllowUnlikely = Annotated[bool, typer.Option(
+    "--allow-unlikely", help="Allow T1w and T2w that look exchanged, or like a localizer.")]
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -31,16 +41,37 @@ def name_values(pairs: list[str], option: str) -> dict[str, str]:
     return found
 
 
+def shown(text: object) -> str:
+    """A text that can be printed: bytes of a file name that are no UTF-8 as escapes."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def say(text: object, **style: str) -> None:
+    """Print to standard output as it is: brackets are no markup, paths no highlights."""
+    out.print(shown(text), markup=False, highlight=False, **style)
+
+
+def warn(text: object, style: str = "yellow") -> None:
+    """The same, to standard error."""
+    err.print(shown(text), markup=False, highlight=False, style=style)
+
+
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Refused input ends with 2, a failure on the way with 1; both with one message, no traceback."""
+def exit_codes(words: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Refused input ends with 2, a failure on the way with 1; both with one message, no traceback.
+
+    `words`: what a message calls by the name of a manifest's column, and this command by an option.
+    """
     try:
         yield
     except (typer.Exit, typer.Abort):
         raise
     except REFUSED as error:
-        err.print(f"pgmif: {error}", style="red", markup=False, highlight=False)
+        text = str(error)
+        for column, option in (words or {}).items():
+            text = text.replace(column, option)
+        err.print(shown(f"pgmif: {text}"), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
     except (DownloadError, OSError, RuntimeError, FloatingPointError) as error:
-        err.print(f"pgmif: {error}", style="red", markup=False, highlight=False)
+        err.print(shown(f"pgmif: {error}"), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error

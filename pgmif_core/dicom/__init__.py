@@ -1,10 +1,24 @@
-"""DICOM in and out: MR or CT series, RTSTRUCT contours, derived MR series of fused images."""
+"""DICOM in and out: MR or CT series, RTSTRUCT contours, SEG masks, derived series of fused images."""
+
+import warnings
 
 from pgmif_core.dicom.contours import ContourError, contour_names, is_rtstruct, rasterise
-from pgmif_core.dicom.series import FRAME_OF_REFERENCE, SeriesError, read_series, series_headers
+from pgmif_core.dicom.segments import is_seg, read_seg, seg_segments
+from pgmif_core.dicom.series import (
+    FRAME_OF_REFERENCE,
+    Identity,
+    SeriesError,
+    read_series,
+    series_headers,
+    series_identity,
+)
 from pgmif_core.dicom.writing import write_series
 
+# what is wrong with a file is refused with its name, or does not matter
+warnings.filterwarnings("ignore", module="pydicom")
+
 __all__ = [
-    "FRAME_OF_REFERENCE", "ContourError", "SeriesError", "contour_names", "is_rtstruct", "rasterise",
-    "read_series", "series_headers", "write_series",
+    "FRAME_OF_REFERENCE", "ContourError", "Identity", "SeriesError", "contour_names", "is_rtstruct",
+    "is_seg", "rasterise", "read_seg", "read_series", "seg_segments", "series_headers",
+    "series_identity", "write_series",
 ]

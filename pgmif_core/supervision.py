@@ -1,0 +1,83 @@
+"""Nothing that a run starts outlives it: every process carries a mark, and a guardian ends what is left.
+
+python -m pgmif_core.supervision MARK: waits until its input ends, which it does when the process that
+started it ends in whatever way, then ends every process that carries the mark.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+MARK = "PGMIF_MARK"  # environment: which run a process belongs to
+PATIENCE_SECONDS = 5  # between a request to end and the end
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(BaseException):
+    """This process was told to end; `number` is the signal."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that carry a mark, but for this one."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def end_marked(mark: str) -> None:
+    """End every process that carries a mark: asked first, forced after some seconds."""
+    for attempt in (psutil.Process.terminate, psutil.Process.kill):
+        left = marked(mark)
+        for process in left:
+            with suppress(psutil.Error):
+                attempt(process)
+        psutil.wait_procs(left, PATIENCE_SECONDS)
+
+
+@contextmanager
+def supervised() -> Iterator[str]:
+    """A mark for the processes that this block starts (as MARK in their environment): all of them are
+    ended when the block ends, when a signal ends this process (raises Ended), and when it is killed."""
+    mark = uuid.uuid4().hex
+    guardian = subprocess.Popen(
+        [sys.executable, "-m", __name__, mark], stdin=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Ended(number)
+
+    before = {number: signal.signal(number, stop) for number in ENDINGS}
+    try:
+        yield mark
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        end_marked(mark)
+        guardian.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            guardian.wait(PATIENCE_SECONDS)
+
+
+def main() -> None:
+    """The guardian."""
+    sys.stdin.buffer.read()
+    end_marked(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
