@@ -7,9 +7,9 @@
 from pathlib import Path
 
 from pgmif_core.cohort import read_manifest
-from pgmif_core.notebooks import declared_parameters, rule_command
+from pgmif_core.notebooks import rule_command
 from pgmif_core.pipeline import LAST
-from pgmif_core.staleness import step_keys
+from pgmif_core.staleness import declared_parameters, step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"

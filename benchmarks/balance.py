@@ -18,8 +18,9 @@ from pgmif_core.evaluation import baseline_row
 from pgmif_core.figures import save_figure
 from pgmif_core.learning import split_training, training_settings, watched_training
 from pgmif_core.methods import METHODS
-from pgmif_core.slices import PatientSlices, TrainingSlices
+from pgmif_core.slices import PatientSlices
 from pgmif_core.steps import Run
+from pgmif_core.training_slices import TrainingSlices
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}

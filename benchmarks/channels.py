@@ -19,9 +19,9 @@ from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
 from pgmif_core.learning import training_settings
 from pgmif_core.methods import T1W, T2W, load_generator
 from pgmif_core.patients import each_patient
-from pgmif_core.slices import TrainingSlices
 from pgmif_core.steps import Run, write_table
 from pgmif_core.training import train
+from pgmif_core.training_slices import TrainingSlices
 
 # channels, learning rate in 10⁻⁴: a narrow network may need larger steps
 CASES = ((8, 4), (8, 8), (16, 2), (16, 4), (32, 2), (32, 4))

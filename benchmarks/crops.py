@@ -22,10 +22,10 @@ from pgmif_core.inference import FoldedGenerator
 from pgmif_core.learning import split_training, training_settings
 from pgmif_core.methods import METHODS
 from pgmif_core.networks import Generator
-from pgmif_core.slices import TrainingSlices
 from pgmif_core.steps import Run
 from pgmif_core.trainer import content_loss
 from pgmif_core.training import train
+from pgmif_core.training_slices import TrainingSlices
 
 
 def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:

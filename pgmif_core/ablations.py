@@ -19,14 +19,10 @@ from pgmif_core.metrics import contrast_correlation
 from pgmif_core.patients import each_patient
 from pgmif_core.plus_development import SEEDS, seed_settings
 from pgmif_core.regions import head_mask, reference_region
-from pgmif_core.slices import (
-    PatientSlices,
-    TrainingSlices,
-    normalised_slices,
-    windowed,
-)
+from pgmif_core.slices import PatientSlices, normalised_slices, windowed
 from pgmif_core.steps import Run
 from pgmif_core.training import train
+from pgmif_core.training_slices import TrainingSlices
 
 UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
 

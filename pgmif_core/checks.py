@@ -66,12 +66,14 @@ def pair_problems(images: Mapping[str, sitk.Image], unlikely: bool = False) -> l
     if problems or unlikely or any(min(i.GetSize()) < FEWEST_VOXELS for i in images.values()):
         return problems
     problems += [
-        f"{name} looks like a localizer: {count} slices in a plane of their own. Name the series itself. "
+        f"{name} looks like a localizer: {count} slices in a plane of their own. Name the series "
+        "itself. "
         f"{UNLIKELY}" for name, count in _localizers(images)
     ]
     if not problems and "T1w" in images and exchanged(images["T1w"], images["T2w"]):
         problems.append(
-            "T1w and T2w look exchanged: fluid is bright on the image named T1w and dark on the one named "
+            "T1w and T2w look exchanged: fluid is bright on the image named T1w and dark on the one "
+            "named "
             f"T2w. Exchange them. {UNLIKELY}"
         )
     return problems
@@ -83,7 +85,8 @@ def identity_problems(known: Mapping[str, Identity], different: bool = False) ->
     if different or len(set(named.values())) < 2:
         return []
     return [
-        f"{', '.join(named)} are of different patients: their PatientID differs. Bring the series of one "
+        f"{', '.join(named)} are of different patients: their PatientID differs. Bring the series of "
+        "one "
         "patient; pass --allow-different-patients (allow_different_patients: true) if they were given "
         "different names on purpose."
     ]
@@ -101,17 +104,15 @@ def identity_notes(known: Mapping[str, Identity]) -> list[str]:
 
 
 def mask_problems(
-    gtv: sitk.Image, image: sitk.Image, name: str, what: str = "tumour", column: str = "gtv_space"
+    mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour"
 ) -> list[str]:
     """Why a mask cannot be the `what` (tumour, reference region) of an image called `name`."""
-    if not sitk.GetArrayViewFromImage(gtv).any():
+    if not sitk.GetArrayViewFromImage(mask).any():
         return [f"expected a {what} contour, found an empty mask. Remove the patient or supply the "
                 "contour."]
-    reason = displaced(gtv, image, name) or misplaced(gtv, image, name, what) \
-        or oversized(gtv, image, name, what)
-    if not reason:
-        return []
-    return [f"{reason}, and {column} (now {name})." if column else f"{reason}."]
+    reasons = [misplaced(mask, image, name, what) or oversized(mask, image, name, what),
+               displaced(mask, image, name)]
+    return [f"{reason} (now {name})." for reason in reasons if reason]
 
 
 def region_problems(reference: sitk.Image, gtv: sitk.Image) -> list[str]:
@@ -120,7 +121,8 @@ def region_problems(reference: sitk.Image, gtv: sitk.Image) -> list[str]:
     shared = sitk.GetArrayViewFromImage(moved).astype(bool) & (sitk.GetArrayViewFromImage(reference) > 0)
     if not shared.any():
         return []
-    return [f"expected a reference region beside the tumour, found {int(shared.sum())} voxels of it inside. "
+    return [f"expected a reference region beside the tumour, found {int(shared.sum())} voxels of it "
+            "inside. "
             "Draw it elsewhere."]
 
 

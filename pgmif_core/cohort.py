@@ -23,7 +23,7 @@ from pgmif_core.checks import (
 )
 from pgmif_core.dicom import ContourError, series_identity
 from pgmif_core.files import replacing
-from pgmif_core.images import PLAIN, ImageError, Trust, read_image, volume_files
+from pgmif_core.images import ImageError, Trust, read_image, volume_files
 from pgmif_core.masks import read_mask
 from pgmif_core.validation import (
     FURTHER_MODALITIES,
@@ -36,6 +36,7 @@ from pgmif_core.validation import (
 )
 
 LARGEST_BYTES = 20 * 10**6  # of a manifest
+UNTRUSTED = Trust()
 EVERY_STRUCTURE = "*"  # the reference region's file holds one, whatever its name
 
 
@@ -47,7 +48,7 @@ class Cohort:
     table: pd.DataFrame
     modalities: tuple[str, ...]
     title: str = ""  # of a run's own manifest: the label of the cohort that it was made from
-    trust: Trust = PLAIN  # how far its image files are believed
+    trust: Trust = UNTRUSTED  # how far its image files are believed
     different_patients: bool = False  # PatientIDs of one patient's series may differ
     unlikely: bool = False  # T1w and T2w may look exchanged, or one of them like a localizer
 

@@ -49,7 +49,7 @@ def fraction_in_head(mask: sitk.Image, image: sitk.Image) -> float:
 
 def misplaced(mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour") -> str:
     """Why a contour cannot belong to an image (`name` says which); '' if it can."""
-    hint = "check that it is this patient's, and its geometry"
+    hint = "check that it is this patient's, its geometry, and gtv_space"
     inside = fraction_inside(mask, image)
     if inside == 0:
         return f"the {what} lies outside the {name} volume; {hint}"

@@ -27,7 +27,7 @@ from pgmif_core.formats import (
 )
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
-PLAIN = Trust()
+PLAIN = Trust(assume_ras=True)  # of the core by itself
 NEAR_ZERO = 0.01  # of the range: closer to 0 than this, a lowest intensity is that of air
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 DICOM_SUFFIXES = (".dcm", ".ima")
@@ -42,8 +42,9 @@ def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
     to mm where a header has another unit.
 
     Raises ImageError on a missing file, a file of another type or a truncated one, a series that is
-    not one, a volume that is not 3-D, no orientation, two orientations that differ, a singular or
-    sheared affine, voxels that lie outside the header's folder, and NaN or infinite voxels.
+    not one, a volume that is not 3-D, two orientations that differ, none unless `trust` takes it for
+    RAS (as by default), a singular or sheared affine, voxels that lie outside the header's folder, and
+    NaN or infinite voxels.
     """
     path = Path(path)
     with refusing(path, "a readable image"):
@@ -188,15 +189,15 @@ def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
 def air_level(image: sitk.Image) -> float:
     """The intensity outside an image's field of view: what its background has, never that of tissue.
 
-    0 of magnitude images, whose lowest value lies there to a hundredth of the range; else the 1st
-    percentile (CT, z-scores, a noise floor or an offset). Not the minimum: a few ringing voxels would
-    frame the image.
+    0 of magnitude images, whose lowest value lies there to a hundredth of the range; the lowest value
+    where all are higher (an offset); else the 1st percentile (CT, z-scores), not the minimum: a few
+    ringing voxels would frame the image.
     """
     low, high = sitk.MinimumMaximum(image)
-    if 0 <= low <= NEAR_ZERO * (high - low):
-        return 0.0
-    level = float(np.percentile(sitk.GetArrayViewFromImage(image), 1))
-    return level if low > 0 else min(0.0, level)
+    if low >= 0:
+        # offsets are whole numbers; what is above them is noise
+        return 0.0 if low <= NEAR_ZERO * (high - low) else float(np.floor(low) if low >= 1 else low)
+    return min(0.0, float(np.percentile(sitk.GetArrayViewFromImage(image), 1)))
 
 
 def imaged_part(

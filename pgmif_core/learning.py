@@ -16,10 +16,11 @@ from pgmif_core.files import replacing
 from pgmif_core.networks import Generator
 from pgmif_core.parameters import modality_weights
 from pgmif_core.released import take_training
-from pgmif_core.slices import PatientSlices, TrainingSlices, store_fingerprint
+from pgmif_core.slices import PatientSlices, store_fingerprint
 from pgmif_core.steps import Run, write_table
 from pgmif_core.trainer import TrainingSettings
 from pgmif_core.training import train, write_weights
+from pgmif_core.training_slices import TrainingSlices
 
 
 def training_settings(run: Run, method: str) -> TrainingSettings:

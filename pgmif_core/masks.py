@@ -67,8 +67,10 @@ def read_mask(
             return _segment(path, segments, chosen, trust)
         if chosen.roi and not anything and not path.is_dir():
             raise ImageError(
-                f"{path}: expected names of structures to choose {chosen.roi!r} from, found a file that has "
-                "none. gtv_roi is for RTSTRUCT, SEG and .seg.nrrd; leave it empty, or choose by number in "
+                f"{path}: expected names of structures to choose {chosen.roi!r} from, found a file "
+                "that has "
+                "none. gtv_roi is for RTSTRUCT, SEG and .seg.nrrd; leave it empty, or choose by number "
+                "in "
                 "gtv_label."
             )
         return _labelled(path, read_image(path, trust), chosen.label)
@@ -158,7 +160,8 @@ def _wanted(path: Path, labels: Sequence[int], label: str) -> list[int]:
         raise ImageError(f"{path}: expected gtv_label as a number, several as 1+4, or all, found "
                          f"{label!r}.") from error
     if not set(wanted) <= set(labels):
-        raise ImageError(f"{path}: expected label {label}, found only {shown or 'none'}. Correct gtv_label.")
+        raise ImageError(f"{path}: expected label {label}, found only {shown or 'none'}. Correct "
+                         "gtv_label.")
     return wanted
 
 
@@ -180,8 +183,10 @@ def displaced(mask: sitk.Image, image: sitk.Image, name: str) -> str:
     size = " × ".join(map(str, mask.GetSize()))
     return (
         f"expected a mask of {name}'s matrix ({size}) in its place, found it up to {apart:.1f} mm away; "
-        f"the mask's affine is\n{_shown(mask)}\nand that of {name}\n{_shown(image)}\nCopy {name}'s affine "
-        "to the mask if their voxels belong together, or resample the mask to another grid if they do not"
+        f"the mask's affine is\n{_shown(mask)}\nand that of {name}\n{_shown(image)}\nCopy {name}'s "
+        "affine "
+        "to the mask if their voxels belong together, or resample the mask to another grid if they do "
+        "not"
     )
 
 

@@ -8,7 +8,6 @@ failed, 130 stopped by Ctrl-C.
 
 import argparse
 import ast
-import json
 import logging
 import re
 import shlex
@@ -25,18 +24,6 @@ from pgmif_core.parameters import find_root
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 PROGRESS = re.compile(r"^\s*(\d+ of \d+ patients.*|epoch +\d+.*)$", re.MULTILINE)
-WILDCARDS = ("method", "ablation")  # of Snakemake's rules, not values of the run
-
-
-def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that a notebook's parameters cell declares."""
-    cells = json.loads(Path(notebook).read_text())["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
-    tree = ast.parse("".join(tagged[0]["source"]))
-    names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
-    return {name: config[name] for name in names if name in config and name not in WILDCARDS}
 
 
 def rule_command(notebook: str, extra: str = "") -> str:
@@ -137,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     values = {**ast.literal_eval(options.values), **{k: yaml.safe_load(v) for k, v in options.p}}
     if not options.key:
         return execute_notebook(options.name, options.output, values)
-    from pgmif_core.staleness import recorded  # it imports pandas, and this module first
+    from pgmif_core.staleness import recorded  # it imports pandas, which takes a while
 
     with recorded(options.name, options.key, options.output, options.outputs) as record:
         status = execute_notebook(options.name, options.output, values)

@@ -103,11 +103,18 @@ def _snakemake_command(
     ]
 
 
-def _forced(options: argparse.Namespace, base: Path, config: dict[str, Any]) -> list[str]:
+def _forced(
+    options: argparse.Namespace, base: Path, config: dict[str, Any], cohort: Cohort
+) -> list[str]:
     """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
     if _noted(base) and not (base / RECORDS).is_dir():
         return ["--forceall"]  # of a version that kept no records
-    stale = stale_steps(base, step_keys(config, base.parents[1]), options.evidence)
+    try:
+        keys = step_keys(config, base.parents[1])
+    except ImageError:  # of a header whose voxels cannot be found
+        check_images(cohort)
+        raise
+    stale = stale_steps(base, keys, options.evidence)
     return ["--forcerun", *stale] if stale else []
 
 
@@ -144,10 +151,11 @@ def _run(command: list[str], root: Path, descriptor: int, mark: str) -> int:
             command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE, text=True,
             errors="replace", env=os.environ | {MARK: mark},
         )
-        relay = Thread(target=_relay, args=(process.stderr, interrupted), daemon=True)
-        relay.start()
-        status = process.wait()
-        relay.join(LAST_WORDS_SECONDS)
+        with process.stderr as messages:
+            relay = Thread(target=_relay, args=(messages, interrupted), daemon=True)
+            relay.start()
+            status = process.wait()
+            relay.join(LAST_WORDS_SECONDS)
     finally:
         signal.signal(signal.SIGINT, before)
     return INTERRUPTED if interrupted.is_set() else status
@@ -171,9 +179,9 @@ def _own(base: Path, mark: str) -> Iterator[int]:
 def _owner(taken_by: FolderTaken) -> str:
     """The process that has a folder, and how to end it: itself, or what it left running."""
     if taken_by.owner and psutil.pid_exists(taken_by.owner):
-        return f"{taken_by} (to end it: kill {taken_by.owner})"
+        return f"{taken_by}; nothing was started. Wait for it, end it (kill {taken_by.owner})"
     left = " ".join(str(process.pid) for process in marked(taken_by.mark)) if taken_by.mark else ""
-    return f"what {taken_by}, which is gone, had started" + (f" (to end it: kill {left})" if left else "")
+    return f"what {taken_by} left running; nothing was started. End it (kill {left or '?'})"
 
 
 def _say_up_to_date(name: str, start: float) -> int:
@@ -200,11 +208,7 @@ def reproduce(options: argparse.Namespace) -> int:
         name = run_name(cohort, parameters)
         base = root / "results" / name
         config = {**parameters.model_dump(), "run": name}
-        try:
-            forced = _forced(options, base, config)
-        except ImageError:  # of a file whose contents cannot be hashed
-            check_images(cohort)
-            raise
+        forced = _forced(options, base, config, cohort)
         command = _snakemake_command(options, base / CONFIG, forced)
         # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
         same = _noted(base) == config
@@ -227,13 +231,21 @@ def reproduce(options: argparse.Namespace) -> int:
                 return _say_up_to_date(name, start)
             status = _run(command, root, descriptor, mark)
     except FolderTaken as error:
-        print(f"pgmif: results/{name} is being made by {_owner(error)}; nothing was started. Wait for it, "
-              "or give this run a name of its own: --set run=NAME", file=sys.stderr)
+        print(f"pgmif: results/{name} is being made by {_owner(error)}, or give this run a name of its "
+              "own: "
+              "--set run=NAME", file=sys.stderr)
         return 2
     except Ended as error:
-        print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command goes "
+        print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command "
+              "goes "
               "on from here.", file=sys.stderr)
         return 128 + error.number
+    dry = bool({"-n", "--dry-run"} & set(options.snakemake))
+    return _said(status, name, start, dry)
+
+
+def _said(status: int, name: str, start: float, dry: bool) -> int:
+    """Say how Snakemake ended; its exit code as that of the command."""
     if status == INTERRUPTED:
         print("pgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
         return INTERRUPTED
@@ -241,7 +253,7 @@ def reproduce(options: argparse.Namespace) -> int:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "
               "command goes on from here.", file=sys.stderr)
         return 1
-    if {"-n", "--dry-run"} & set(options.snakemake):
+    if dry:
         return 0
     minutes = (time.perf_counter() - start) / 60
     print(f"\nDone in {minutes:.1f} min. Figures: figures/{name}/   tables: results/{name}/")

@@ -46,16 +46,7 @@ def preprocess_patient(
     Registered volumes go to `registered` as NIfTI on the T2w grid. Returns the row of the
     preprocessing table. A patient finished with the same parameters is not done again.
     """
-    settings = parameters.model_dump(include={
-        "register_bspline", "register_affine", "slice_size", "reference_window_mm",
-        "reference_nearest_mm", "reference_farthest_mm", "seed",
-    })
-    settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
-        column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
-        for column in cohort.image_columns if cohort.value(subject, column)
-    }
-    settings |= {name: cohort.value(subject, name) for name in ("split", "gtv_space", *CHOICES)}
-    settings["code"] = code_of(preprocess_patient)
+    settings = _made_from(cohort, parameters, subject) | {"code": code_of(preprocess_patient)}
     known = known_patient(store, subject, settings)
     if known:
         return known["row"]
@@ -104,6 +95,19 @@ def _hot_note(modality: str, image: sitk.Image) -> list[str]:
 
 def _registered_file(folder: Path, subject: str, modality: str) -> Path:
     return folder / f"{subject}_space-T2w_{modality}.nii.gz"
+
+
+def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str, Any]:
+    """Everything but the code that decides what comes out: parameters, contents of files, choices."""
+    settings = parameters.model_dump(include={
+        "register_bspline", "register_affine", "slice_size", "reference_window_mm",
+        "reference_nearest_mm", "reference_farthest_mm", "seed",
+    })
+    settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
+        column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
+        for column in cohort.image_columns if cohort.value(subject, column)
+    }
+    return settings | {n: cohort.value(subject, n) for n in ("split", "gtv_space", *CHOICES)}
 
 
 class _Aligned(NamedTuple):

@@ -1,7 +1,6 @@
 """From registered volumes to what the network sees: min-max per slice, 192×192, a slice store."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import broken, digest, seal
-from pgmif_core.images import NEAR_ZERO, imaged_part, resample, write_json
+from pgmif_core.images import NEAR_ZERO, air_level, imaged_part, resample, write_json
 
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
@@ -21,13 +20,15 @@ FEW = 4  # voxels of a slice that are no tissue, where they lie beyond all other
 CT_WINDOW_HU = (-160.0, 240.0)  # soft tissue; bone and metal would leave it no contrast
 
 
-def minmax_per_slice(volume: NDArray, imaged: NDArray | None = None) -> NDArray[np.float32]:
+def minmax_per_slice(
+    volume: NDArray, imaged: NDArray | None = None, floor: float = 0.0
+) -> NDArray[np.float32]:
     """Min-max normalise each slice of (slices, h, w) to [0, 1] ("min-max-each-slice").
 
     Where `imaged` (boolean, of its shape) is False there is no intensity: it decides no range and
-    becomes 0. A slice with such a part keeps the natural 0 of magnitude images as its minimum where its
-    lowest intensity lies there to a hundredth of its range. A constant slice becomes zeros. Raises
-    ValueError on NaN or infinite values.
+    becomes 0. The minimum of a slice with such a part is `floor`, the level of air, where its lowest
+    intensity lies there to a hundredth of its range. A constant slice becomes zeros. Raises ValueError
+    on NaN or infinite values.
     """
     volume = np.asarray(volume, dtype=np.float32)
     if not np.isfinite(volume).all():
@@ -37,8 +38,8 @@ def minmax_per_slice(volume: NDArray, imaged: NDArray | None = None) -> NDArray[
     high = np.where(known, volume, -np.inf).max(axis=(1, 2), keepdims=True)
     seen = known.any(axis=(1, 2), keepdims=True)
     low, high = (np.where(seen, x, 0).astype(np.float32) for x in (low, high))
-    padded = ~known.all(axis=(1, 2), keepdims=True)
-    low = np.where(padded & (low >= 0) & (low <= NEAR_ZERO * (high - low)), np.float32(0), low)
+    near = (low >= floor) & (low - floor <= NEAR_ZERO * (high - low))
+    low = np.where(near & ~known.all(axis=(1, 2), keepdims=True), np.float32(floor), low)
     extent = high - low
     scaled = np.zeros_like(volume)
     np.divide(volume - low, extent, out=scaled, where=(extent > 0) & known)
@@ -47,16 +48,17 @@ def minmax_per_slice(volume: NDArray, imaged: NDArray | None = None) -> NDArray[
 
 def windowed(image: sitk.Image, modality: str) -> sitk.Image:
     """A sequence as everything after sees it: CT (HU) cut to the soft-tissue window, level 40 and width
-    400 HU; others as they are, but for single voxels beyond all else in their slice (`hot_voxels`)."""
+    400 HU; others as they are, but for single voxels beyond all else in their slice (`hot_voxels`), and
+    an offset of the background."""
     if modality == "CT":
         return sitk.Clamp(image, sitk.sitkFloat32, *CT_WINDOW_HU)
-    cut = _cut(sitk.GetArrayViewFromImage(image))
-    if not cut:
+    cut, offset = _cut(sitk.GetArrayViewFromImage(image)), max(0.0, air_level(image))
+    if not cut and not offset:
         return image
     voxels = sitk.GetArrayFromImage(image)
     for k, (low, high) in cut.items():
         voxels[k] = np.clip(voxels[k], low, high)
-    result = sitk.GetImageFromArray(voxels)
+    result = sitk.GetImageFromArray(voxels - np.float32(offset))
     result.CopyInformation(image)
     for key in image.GetMetaDataKeys():
         result.SetMetaData(key, image.GetMetaData(key))
@@ -153,7 +155,7 @@ def normalised_slices(
     """A sequence on the slice grid, (slices, h, w) in [0, 1], and where it was imaged."""
     imaged = imaged_part(image, grid, transform)
     placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform))
-    return minmax_per_slice(placed, imaged), imaged
+    return minmax_per_slice(placed, imaged, air_level(image)), imaged
 
 
 class PatientSlices(NamedTuple):
@@ -171,7 +173,8 @@ class PatientSlices(NamedTuple):
     imaged: NDArray[np.bool_] | None = None
 
 
-def _array_path(store: Path, subject: str, name: str) -> Path:
+def array_path(store: Path, subject: str, name: str) -> Path:
+    """Where an array of a stored patient lies: sources, gtv, reference or imaged."""
     return store / f"{subject}_{name}.npy"
 
 
@@ -190,7 +193,7 @@ def write_patient(
         "reference": patient.reference,
         "imaged": np.ones_like(patient.gtv) if patient.imaged is None else patient.imaged,
     }
-    paths = {name: _array_path(store, patient.subject, name) for name in arrays}
+    paths = {name: array_path(store, patient.subject, name) for name in arrays}
     for name, array in arrays.items():
         with replacing(paths[name]) as temporary:
             np.save(temporary, array)
@@ -220,7 +223,8 @@ def known_patient(store: Path, subject: str, settings: dict) -> dict | None:
     return None if broken(store, details["sealed"]) else details
 
 
-def _complete_details(store: Path, subject: str) -> dict:
+def complete_details(store: Path, subject: str) -> dict:
+    """What `write_patient` noted about a patient; FileNotFoundError where it is not complete."""
     details = patient_details(store, subject)
     if details is None:
         raise FileNotFoundError(f"{subject} is not in {store}; run 01_preprocessing first")
@@ -229,13 +233,13 @@ def _complete_details(store: Path, subject: str) -> dict:
 
 def read_patient(store: Path, subject: str) -> PatientSlices:
     """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
-    geometry = _complete_details(store, subject)["geometry"]
+    geometry = complete_details(store, subject)["geometry"]
     grid = sitk.Image(geometry["size"], sitk.sitkFloat32)
     grid.SetSpacing(geometry["spacing_mm"])
     grid.SetDirection(geometry["direction"])
     grid.SetOrigin(geometry["origin_mm"])
     sources, gtv, reference, imaged = (
-        np.load(_array_path(store, subject, name), mmap_mode="r")
+        np.load(array_path(store, subject, name), mmap_mode="r")
         for name in ("sources", "gtv", "reference", "imaged")
     )
     return PatientSlices(subject, sources, gtv, reference, grid, imaged)
@@ -245,59 +249,3 @@ def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:
     """Hash that changes with the patients, their images and how they were preprocessed."""
     settings = [[s, (patient_details(store, s) or {}).get("settings")] for s in subjects]
     return digest(settings)
-
-
-class TrainingSlices:
-    """Random crops of training slices, read from disk slice by slice.
-
-    `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
-    uninterrupted one would have seen. Slices that any source leaves empty are left out. No file
-    stays open and no slice is kept: memory grows with the cohort by its index alone.
-    """
-
-    def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
-        self.crop, self.seed = crop, seed
-        self.fingerprint = store_fingerprint(store, subjects)
-        self.paths = [_array_path(store, s, "sources") for s in subjects]
-        notes = [_complete_details(store, s) for s in subjects]
-        self.planes = [tuple(n["geometry"]["size"][1::-1]) for n in notes]  # height, width
-        self.index = [(v, k) for v, n in enumerate(notes) for k in n["slices_with_signal"]]
-        if not self.index:
-            raise ValueError(f"no training slice with signal among {list(subjects)}")
-        size = min(min(plane) for plane in self.planes)
-        if crop > size:
-            raise ValueError(f"crop {crop} is larger than the slices ({size}); choose a smaller one")
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def batch(
-        self, iteration: int, size: int, part: tuple[int, int] = (0, 1)
-    ) -> NDArray[np.float32]:
-        """(size, m, crop, crop) float32, or the `part` (k of n) of it that one of n processes takes."""
-        rng = np.random.default_rng([self.seed, iteration])
-        chosen = rng.choice(len(self.index), size, replace=len(self.index) < size)
-        corners = [self._corner(rng, self.index[i][0]) for i in chosen]
-        own = slice(part[0], None, part[1])
-        return np.stack([
-            self._crop(*self.index[i], *corner)
-            for i, corner in zip(chosen[own], corners[own], strict=True)
-        ])
-
-    def _corner(self, rng: np.random.Generator, volume: int) -> tuple[int, int]:
-        height, width = self.planes[volume]
-        return int(rng.integers(height - self.crop + 1)), int(rng.integers(width - self.crop + 1))
-
-    def _crop(self, volume: int, k: int, top: int, left: int) -> NDArray[np.float32]:
-        plane = _read_slice(self.paths[volume], k)
-        return plane[:, top : top + self.crop, left : left + self.crop]
-
-
-def _read_slice(path: Path, k: int) -> NDArray[np.float32]:
-    """Slice k of a .npy file in one read: from a cold disk ten times faster than its map."""
-    with path.open("rb") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        count = math.prod(shape[1:])
-        file.seek(k * count * dtype.itemsize, 1)
-        return np.fromfile(file, dtype, count).reshape(shape[1:])

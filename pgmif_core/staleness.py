@@ -5,6 +5,7 @@ the run, and the keys of the steps before it. A record notes the key and seals a
 stale where its key differs or a product is absent, emptied or changed.
 """
 
+import ast
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from pgmif_core.cohort import read_manifest
 from pgmif_core.files import JOURNAL
 from pgmif_core.fingerprints import broken, digest, file_hash, seal
 from pgmif_core.images import write_json
-from pgmif_core.notebooks import declared_parameters
 from pgmif_core.steps import MADE_FROM, input_files
 
 RECORDS = "made"  # folder of a run
@@ -38,7 +38,19 @@ AFTER: dict[str, tuple[str, ...]] = {
     "09_ablations": ("02_training", "10_pgmif_plus"),
     "08_delineation": ("03_baseline_comparison",),
 }
+WILDCARDS = ("method", "ablation")  # of Snakemake's rules, not values of the run
 EVIDENCE = ("08_delineation", "09_ablations")
+
+
+def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that a notebook's parameters cell declares."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    tree = ast.parse("".join(tagged[0]["source"]))
+    names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
+    return {name: config[name] for name in names if name in config and name not in WILDCARDS}
 
 
 def outside_files(config: Mapping[str, Any], root: Path) -> list[Path]:
@@ -89,7 +101,7 @@ class Record:
 
 @contextmanager
 def recorded(step: str, key: str, executed: Path, outputs: Sequence[str]) -> Iterator[Record]:
-    """Execute a step in this block: until it is done it counts as stale, then its products are sealed."""
+    """Execute a step in this block: it counts as stale until it is done and its products are sealed."""
     journal = record_file(executed).with_suffix(".journal")
     write_json({"step": step, "key": "", "outputs": list(outputs)}, record_file(executed))
     journal.unlink(missing_ok=True)

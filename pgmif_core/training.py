@@ -21,8 +21,8 @@ from pgmif_core.checkpoints import load_checkpoint, save_checkpoint
 from pgmif_core.code_of import code_of
 from pgmif_core.files import replacing, taken
 from pgmif_core.networks import Generator
-from pgmif_core.slices import TrainingSlices
 from pgmif_core.trainer import TERMS, Trainer, TrainingSettings
+from pgmif_core.training_slices import TrainingSlices
 
 HISTORY_COLUMNS = ("iteration", *TERMS)
 

@@ -32,7 +32,8 @@ class ManifestError(ValueError):
 def column_problems(path: Path, columns: list[str]) -> list[str]:
     """Unknown, missing, misspelt and repeated columns."""
     if len(columns) > MOST_COLUMNS:
-        return [f"{path}, header: expected at most {MOST_COLUMNS} columns, found {len(columns)}; is it a "
+        return [f"{path}, header: expected at most {MOST_COLUMNS} columns, found {len(columns)}; is it "
+                "a "
                 "manifest?"]
     known = (*REQUIRED, *OPTIONAL, *FURTHER_MODALITIES)
     missing = [c for c in REQUIRED if c not in columns]
@@ -60,9 +61,10 @@ def column_problems(path: Path, columns: list[str]) -> list[str]:
 
 
 def length_problems(path: Path, header: list[str], rows: list[list[str]]) -> list[str]:
-    """Rows with more or fewer entries than the header, most often an unquoted comma; far too many rows."""
+    """Rows whose length is not the header's, most often an unquoted comma; far too many rows."""
     if len(rows) > MOST_ROWS:
-        return [f"{path}: expected at most {MOST_ROWS} patients, found {len(rows)} rows; is it a manifest?"]
+        return [f"{path}: expected at most {MOST_ROWS} patients, found {len(rows)} rows; is it a "
+                "manifest?"]
     return [
         f"{path}, row {number}: expected {len(header)} entries, found {len(row)}; put an entry "
         "that holds a comma in quotes."
@@ -118,7 +120,8 @@ def row_problems(
         where = f"{path}, row {index + 2} ({row['subject'] or 'no subject'})"
         if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}", row["subject"]):
             problems.append(
-                f"{where}, column subject: expected letters, digits, '-' or '_', at most {LONGEST_NAME}, "
+                f"{where}, column subject: expected letters, digits, '-' or '_', at most "
+                f"{LONGEST_NAME}, "
                 f"found {row['subject'][:80]!r}; rename the subject."
             )
         if row["split"] not in SPLITS:

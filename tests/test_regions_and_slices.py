@@ -9,7 +9,6 @@ from scipy import ndimage
 from pgmif_core.regions import head_mask, reference_region
 from pgmif_core.slices import (
     PatientSlices,
-    TrainingSlices,
     minmax_per_slice,
     patient_details,
     place_on_slices,
@@ -17,6 +16,7 @@ from pgmif_core.slices import (
     slice_grid,
     write_patient,
 )
+from pgmif_core.training_slices import TrainingSlices
 
 
 def head_scene():

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from trainings import make_store
 
 from pgmif_core.methods import load_generator
-from pgmif_core.slices import PatientSlices, TrainingSlices, read_patient, write_patient
+from pgmif_core.slices import PatientSlices, read_patient, write_patient
 from pgmif_core.trainer import Trainer, TrainingSettings, annealing
 from pgmif_core.training import train
+from pgmif_core.training_slices import TrainingSlices
 
 SETTINGS = TrainingSettings(channels=4, iterations=6, batch_size=2, crop=32, checkpoint_every=2)
 

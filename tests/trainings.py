@@ -11,9 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.slices import PatientSlices, TrainingSlices, write_patient
+from pgmif_core.slices import PatientSlices, write_patient
 from pgmif_core.trainer import TrainingSettings
 from pgmif_core.training import train
+from pgmif_core.training_slices import TrainingSlices
 
 
 def make_store(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import typer
 
-from pgmif_core.cli import cohorts, patients, training
+from pgmif_core.cli import cohorts, measuring, patients, training
 
 app = typer.Typer(
     name="pgmif", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -34,4 +34,4 @@ app.command("download")(cohorts.download_cohort)
 app.command("train")(training.train)
 app.command("fuse")(patients.fuse)
 app.command("export")(patients.export)
-app.command("evaluate")(patients.evaluate)
+app.command("evaluate")(measuring.evaluate)

@@ -118,7 +118,8 @@ def rasterise(path: str | os.PathLike, pattern: str, grid: sitk.Image) -> sitk.I
     except Exception as error:  # pydicom ends in errors of many kinds where a file is damaged
         reason = " ".join(str(error).split())[:120]
         raise ContourError(
-            f"{path}: expected a readable structure set, found one that is damaged or contradicts itself "
+            f"{path}: expected a readable structure set, found one that is damaged or contradicts "
+            "itself "
             f"({type(error).__name__}: {reason}). Export it again."
         ) from error
     if not mask.any():

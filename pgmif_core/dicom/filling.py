@@ -173,8 +173,9 @@ def filled(loops: Sequence[NDArray], points: NDArray) -> NDArray[np.bool_]:
     order = [k for k in np.argsort(-sizes, kind="stable") if sizes[k] > 0]
     parent: dict[int, int] = {}
     for place, k in enumerate(order):
+        needed = INSIDE * inner[k].sum()
         around = [j for j in order[:place]
-                  if (inner[k] & inner[j]).sum() >= INSIDE * inner[k].sum() and sizes[k] < COPY * sizes[j]]
+                  if (inner[k] & inner[j]).sum() >= needed and sizes[k] < COPY * sizes[j]]
         parent[k] = around[-1] if around else -1  # the smallest around it
 
     def depth(k: int) -> int:

@@ -45,7 +45,8 @@ def seg_segments(path: Path) -> list[DicomSegment]:
 
 def _damaged(path: Path, error: Exception) -> ContourError:
     reason = " ".join(str(error).split())[:120]
-    return ContourError(f"{path}: expected a readable DICOM SEG, found one that is damaged or contradicts "
+    return ContourError(f"{path}: expected a readable DICOM SEG, found one that is damaged or "
+                        "contradicts "
                         f"itself ({type(error).__name__}: {reason}). Export it again.")
 
 
@@ -67,7 +68,8 @@ def _read_seg(path: Path, number: int) -> sitk.Image:
     index = (heights - heights.min()) / step
     if np.abs(index - index.round()).max() > ON_A_SLICE or index.max() >= MOST_SLICES:
         raise ContourError(
-            f"{path}: expected frames every {step:.2f} mm, found some between them; the file is damaged. "
+            f"{path}: expected frames every {step:.2f} mm, found some between them; the file is "
+            "damaged. "
             "Export it again."
         )
     own = [int(f.SegmentIdentificationSequence[0].ReferencedSegmentNumber) if

@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from pgmif_core.dicom.series import FRAME_OF_REFERENCE, SeriesError
+from pgmif_core.files import remove
 
 STORED_MAXIMUM = 4095  # fused 1.0; twelve bits, as scanners store
 
@@ -36,6 +37,7 @@ def write_series(
             "could not be told from the first. Name another folder."
         )
     temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
+    remove(temporary)  # left over by a killed process that had the same number
     temporary.mkdir(parents=True)
     try:
         common = _common(subject, method, frame_of_reference or _frame(image) or generate_uid())

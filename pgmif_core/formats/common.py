@@ -25,7 +25,8 @@ class ImageError(ValueError):
 
 
 class Trust(NamedTuple):
-    """How far files are believed. `assume_ras`: take a file without orientation for RAS.
+    """How far files are believed. `assume_ras`: take a file without orientation for RAS; commands and
+    the pipeline do so only where they are told to.
 
     `allow_outside`: a header may name files of voxels anywhere; else only in `within`, the header's
     own folder if None.
@@ -72,7 +73,8 @@ def check_sizes(path: Path, sizes: Sequence[int]) -> None:
 def check_count(path: Path, sizes: Sequence[int]) -> int:
     """Number of voxels of sizes that are all positive and not absurd; ImageError otherwise."""
     if any(size < 1 for size in sizes):
-        raise ImageError(f"{path}: expected positive sizes, found {tuple(sizes)}; the header is damaged. "
+        raise ImageError(f"{path}: expected positive sizes, found {tuple(sizes)}; the header is "
+                         "damaged. "
                          "Copy or convert the file again.")
     count = 1
     for size in sizes:
@@ -131,8 +133,7 @@ def unpack(path: Path, offset: int, needed: int, packing: str) -> bytes:
 
 def open_text(path: Path) -> bytes:
     """The first bytes of a file: a header is looked for there."""
-    opened = gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         return file.read(HEADER_BYTES)
 
 

@@ -63,7 +63,8 @@ def data_names(path: Path, header: Header) -> list[str]:
     if named.upper().startswith("LIST"):
         return list(header.listed[:10_000])
     if "%" in named:
-        raise ImageError(f"{path}: expected a file of voxels, or LIST and their names, found the pattern "
+        raise ImageError(f"{path}: expected a file of voxels, or LIST and their names, found the "
+                         "pattern "
                          f"{named!r}. Save the volume as one file.")
     return [named]
 
@@ -123,7 +124,8 @@ def read_metaimage(path: Path, trust: Trust = Trust()) -> Volume:  # noqa: B008
 
 def _voxels(path: Path, header: Header, sizes: list[int], kind: np.dtype, trust: Trust) -> NDArray:
     if header.fields.get("BinaryData", "True").strip().lower() not in ("true", "1"):
-        raise ImageError(f"{path}: expected binary voxels, found text (BinaryData = False). Save it again "
+        raise ImageError(f"{path}: expected binary voxels, found text (BinaryData = False). Save it "
+                         "again "
                          "as binary.")
     packing = "gzip" if _yes(header, "CompressedData") else "raw"
     names = data_names(path, header)
@@ -131,13 +133,15 @@ def _voxels(path: Path, header: Header, sizes: list[int], kind: np.dtype, trust:
     count = check_count(path, sizes)
     skip = (_numbers(path, header, "HeaderSize", kind=int) or [0])[0]
     if count % len(files) or skip < -1:
-        raise ImageError(f"{path}: expected files of equal parts after a header of 0 or more bytes, found "
+        raise ImageError(f"{path}: expected files of equal parts after a header of 0 or more bytes, "
+                         "found "
                          f"{len(files)} files and HeaderSize {skip}.")
     part = count // len(files)
     arrays = []
     for file in files:
         needed = part * kind.itemsize
-        at = file.stat().st_size - needed if skip == -1 else skip or (header.data_at if file == path else 0)
+        begin = skip or (header.data_at if file == path else 0)
+        at = file.stat().st_size - needed if skip == -1 else begin
         arrays.append(np.frombuffer(unpack(file, at, needed, packing), kind, part))
     return np.concatenate(arrays).reshape(sizes[::-1])
 

@@ -42,9 +42,8 @@ def _frames(volume: FileBasedImage) -> dict[str, NDArray]:
     if not isinstance(header, AnalyzeHeader):  # another format, that always has one
         found["affine"] = np.asarray(volume.affine, float)
     elif hasattr(header, "get_sform"):
-        for name, affine in (("sform", header.get_sform(coded=True)), ("qform", header.get_qform(coded=True))):
-            if affine[0] is not None and affine[1] > 0:
-                found[name] = np.asarray(affine[0], float)
+        coded = {"sform": header.get_sform(coded=True), "qform": header.get_qform(coded=True)}
+        found = {name: np.asarray(affine, float) for name, (affine, code) in coded.items() if code > 0}
     return found
 
 
@@ -58,7 +57,8 @@ def _affine(path: Path, volume: FileBasedImage, sizes: tuple[int, ...], trust: T
         if apart > SAME_FRAME_VOXELS * max(voxel, 1e-9):
             raise ImageError(
                 f"{path}: expected one place in space, found two: sform\n{np.round(first[:3], 3)}\nand "
-                f"qform\n{np.round(second[:3], 3)}\nlie {apart:.1f} mm apart. Remove the wrong one (code "
+                f"qform\n{np.round(second[:3], 3)}\nlie {apart:.1f} mm apart. Remove the wrong one "
+                "(code "
                 "0), or write the file again from the right one."
             )
     return next(iter(frames.values()), None)
@@ -73,7 +73,8 @@ def read_nifti(path: Path, trust: Trust = Trust()) -> Volume:  # noqa: B008
     check_sizes(path, sizes)
     kind = volume.get_data_dtype()
     if kind.kind not in "biuf" or kind.names:
-        raise ImageError(f"{path}: expected one number per voxel, found type {kind}. Convert the image to "
+        raise ImageError(f"{path}: expected one number per voxel, found type {kind}. Convert the image "
+                         "to "
                          "grey values.")
     holder = Path(volume.file_map["image"].filename or path)
     packed = holder.name.lower().endswith((".gz", ".bz2", ".zst"))

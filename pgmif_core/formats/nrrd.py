@@ -24,7 +24,8 @@ from pgmif_core.formats.common import (
 TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
     **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16",
+                     "int16_t"), "i2"),
     **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
@@ -36,6 +37,7 @@ TYPES = {
 }
 PACKINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2",
             "txt": "text", "text": "text", "ascii": "text"}
+SPELT = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
 SPACES = {  # signs of the axes towards LPS
     "left-posterior-superior": (1, 1, 1), "lps": (1, 1, 1), "right-anterior-superior": (-1, -1, 1),
     "ras": (-1, -1, 1), "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1),
@@ -70,7 +72,7 @@ def read_header(path: Path) -> Header:
             pairs[key.strip()] = value.strip()
         elif ":" in line and not line.startswith("#"):
             key, _, value = line.partition(":")
-            fields[key.strip().lower().replace("datafile", "data file")] = value.strip()
+            fields[SPELT.get(key.strip().lower(), key.strip().lower())] = value.strip()
     return Header(fields, pairs, end.end() if end else len(text), tuple(n for n in listed if n))
 
 
@@ -143,8 +145,9 @@ def _field(path: Path, header: Header, name: str, known: dict[str, str]) -> str:
 def _skipped(path: Path, header: Header, file: Path, needed: int, packing: str) -> int:
     """Where voxels start in their file, after lines and bytes that the header says to skip."""
     at = header.data_at if file == path else 0
-    lines = (_numbers(path, header, "line skip", int) or _numbers(path, header, "lineskip", int) or [0])[0]
-    skip = (_numbers(path, header, "byte skip", int) or _numbers(path, header, "byteskip", int) or [0])[0]
+    lines, skip = (
+        (_numbers(path, header, f"{what} skip", int) or [0])[0] for what in ("line", "byte")
+    )
     if not 0 <= lines <= 10_000 or skip < -1 or (skip and packing not in ("raw", "text")):
         raise ImageError(f"{path}: expected few lines and bytes to skip, found {lines} and {skip}.")
     if lines:
@@ -165,7 +168,7 @@ def _text_voxels(path: Path, file: Path, at: int, count: int, kind: str) -> NDAr
     try:
         return np.array([float(word) for word in words[:count]]).astype(kind)
     except ValueError as error:
-        raise ImageError(f"{path}: expected voxels as text, found what is no number ({error}).") from error
+        raise ImageError(f"{path}: expected voxels as numbers, found text: {error}.") from error
 
 
 def _voxels(path: Path, header: Header, sizes: list[int], trust: Trust) -> NDArray:
