@@ -27,24 +27,28 @@ TARGET = "pgmif"  # the method whose superiority the paper claims
 def fuse_volume(
     method: str | Method, patient: PatientSlices, weights: Weights | None = None
 ) -> NDArray[np.float32]:
-    """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1].
-
-    Where a source was not imaged though T2w shows the head there, the result is T2w as the method sees
-    it: with nothing in place of a source, a rule would halve the brightness.
-    """
+    """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
     sources = torch.from_numpy(np.array(patient.sources))
     method = METHODS[method] if isinstance(method, str) else method
-    fused = method(sources, weights)[:, 0].numpy()
-    if method.kind == "source" or patient.imaged is None:
-        return fused
+    return method(sources, weights)[:, 0].numpy()
+
+
+def t2w_where_alone(
+    volume: NDArray, method: str | Method, patient: PatientSlices
+) -> NDArray[np.float32]:
+    """A fused volume with T2w, as the method sees it, where T2w shows head that another source does not.
+
+    With nothing in place of a source, a rule would halve the brightness there.
+    """
+    method = METHODS[method] if isinstance(method, str) else method
     partly = partly_imaged(patient)
-    if partly.any():
-        fused = fused.copy()
-        t2w = sources[partly, T2W : T2W + 1]
-        seen = t2w if method.kind != "fitted" else standardised(t2w)
-        part = ~np.asarray(patient.imaged)[partly]
-        fused[partly] = np.where(part, seen[:, 0].numpy(), fused[partly])
-    return fused
+    if method.kind == "source" or not partly.any():
+        return volume
+    t2w = torch.from_numpy(np.array(patient.sources[partly, T2W : T2W + 1]))
+    seen = standardised(t2w) if method.kind == "fitted" else t2w
+    filled = volume.copy()
+    filled[partly] = np.where(patient.imaged[partly], volume[partly], seen[:, 0].numpy())
+    return filled
 
 
 def partly_imaged(patient: PatientSlices) -> NDArray[np.bool_]:

@@ -1,95 +1,28 @@
 """Find patients in a folder: which file is which sequence, by the conventions of public data sets."""
 
-import json
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-
-from pgmif_core.dicom import is_rtstruct
-from pgmif_core.images import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES
+from pgmif_core.dicom import series_identity
+from pgmif_core.formats import NIFTI_SUFFIXES
+from pgmif_core.sequence_names import CONTOUR, Found, LayoutError, collect, is_organ
 from pgmif_core.validation import FURTHER_MODALITIES
 
 LAYOUTS = ("npc277", "brats", "bids")
-IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
-# ends of lower-case names, words joined by "_"; the first that fits counts
-NAMES = (
-    ("ceT1w", r"(ce_?t1w?i?|t1w?i?_?(ce|c|gd|kontrast|post))"),
-    ("FLAIR", r"(flair|t2f)"),
-    ("T1w", r"t1(w|wi|n)?"),
-    ("T2w", r"t2(w|wi)?"),
-    ("PDw", r"pdw?"),
-    ("CT", r"(pl)?ct"),
-    ("DWI", r"dwi"),
+# of one patient: BraTS (…-00005-001), or words for a visit; names that are years and numbers are whole
+TIME_POINT = (
+    r"(?<=[A-Za-z]-\d{5})-\d{3}$|[-_](baseline|follow_?-?up\w*|visit_?-?\d+|ses-?\w+|tp\d+|t\d+)$"
 )
-CONTOUR = r"(seg|mask|gtv\w?|roi|label|tumou?r)"
-NOT_TUMOUR = r"(brain|head|skull|body|air|tissues?|aseg|wm|gm|csf|bias)"
-TIME_POINT = r"(?<=\d{4})-\d{3}$|[-_](baseline|follow_?-?up\w*|visit_?-?\d+|ses-?\w+|tp?\d+)$"
 NPC277 = (
     "Li et al. arXiv:2404.03253, doi:10.5281/zenodo.10900202", "CC-BY-4.0",
 )
+OWN_FILES = {"data_manifest.csv", "dataset_description.json", "participants.tsv", "participants.json",
+             "derivatives", "README", "README.md", "CHANGES", "LICENSE"}
 NAME_THEM = (
     "Say how the files are named, once per sequence and for the contour: "
     "--name 'T1w=*t1_tse*' --name 'T2w=*t2_tse*' --name 'gtv=*contour*'."
 )
-
-
-class LayoutError(ValueError):
-    """A folder in which no patient is found: says what was looked for."""
-
-
-class Found(NamedTuple):
-    """One patient: `files` by manifest column; `notes` say what was left out of the folder and why."""
-
-    subject: str
-    files: dict[str, Path]
-    notes: list[str]
-    gtv_space: str = ""
-
-
-def _stem(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
-    name = name.rsplit(".", 1)[0] if path.is_file() else name
-    return re.sub(r"[^a-z0-9]+", "_", name).strip("_")
-
-
-def _column(path: Path) -> str:
-    """Manifest column of a file or folder by the end of its name; '' if none fits."""
-    stem = _stem(path)
-    if path.is_file() and path.name.lower().endswith(DICOM_SUFFIXES):
-        return "gtv" if is_rtstruct(path) else ""
-    if path.is_file() and not path.name.lower().endswith(IMAGE_SUFFIXES):
-        return ""
-    if re.search(rf"(^|_){CONTOUR}$", stem):
-        return "" if re.search(rf"(^|_){NOT_TUMOUR}(_|$)", stem) else "gtv"
-    return next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
-
-
-def _collect(
-    subject: str, paths: Sequence[Path], base: Path, column_of: Callable[[Path], str] = _column
-) -> Found:
-    """Sort paths into columns. Of two of a sequence the first counts, of two contours none does."""
-    files: dict[str, Path] = {}
-    notes = []
-    contours = [p for p in paths if column_of(p) == "gtv"]
-    if len(contours) > 1:
-        shown = ", ".join(p.relative_to(base).as_posix() for p in contours)
-        notes.append(f"{shown}: several contours, none taken; leave one, or write the row by hand")
-        paths = [p for p in paths if p not in contours]
-    for path in sorted(paths):
-        column = column_of(path)
-        shown = path.relative_to(base).as_posix()
-        if not column:
-            notes.append(f"{shown}: no known sequence or contour by its name")
-        elif column in files:
-            notes.append(f"{shown}: a second {column}; {files[column].name} is taken")
-        else:
-            files[column] = path
-    return Found(subject, files, notes)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -108,7 +41,7 @@ def scan_brats(folder: Path) -> list[Found]:
         if person in patients:  # two sessions of one patient must not become two patients
             patients[person].notes.append(f"{place.name}: a further session of {person}")
         else:
-            patients[person] = _collect(place.name, _visible(place), folder)
+            patients[person] = collect(place.name, _visible(place), folder)
     return list(patients.values())
 
 
@@ -129,7 +62,7 @@ def scan_npc277(folder: Path) -> list[Found]:
         contours = {c: place / f"ROI-{n}.nii" for c, n in
                     (("T2w", "T2"), ("T1w", "T1"), ("ceT1w", "CE-T1"))}
         contours = {c: p if p.exists() else p.with_name(p.name + ".gz") for c, p in contours.items()}
-        found = _collect(place.name, [p for p in _visible(place) if p not in contours.values()], folder)
+        found = collect(place.name, [p for p in _visible(place) if p not in contours.values()], folder)
         space = next((c for c, p in contours.items() if p.exists()), "")
         if space:
             found.files["gtv"] = contours[space]
@@ -137,37 +70,63 @@ def scan_npc277(folder: Path) -> list[Found]:
     return patients
 
 
+def _entities(path: Path) -> tuple[dict[str, str], str]:
+    """Entities of a BIDS name (`ses-01` → ses: 01) and its suffix."""
+    *parts, suffix = re.sub(r"\.nii(\.gz)?$", "", path.name).split("_")
+    pairs = (part.partition("-") for part in parts)
+    return {key: value for key, separator, value in pairs if separator}, suffix
+
+
 def _bids_column(path: Path) -> str:
-    entities = path.name.removesuffix(".gz").rsplit(".", 1)[0].split("_")
-    suffix = entities[-1]
-    if suffix == "T1w" and any(e.startswith("ce-") for e in entities):
+    entities, suffix = _entities(path)
+    if suffix == "T1w" and "ce" in entities:
         return "ceT1w"
     if suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()):
-        named = [e.split("-", 1)[1] for e in entities if e.startswith(("label-", "desc-"))]
-        elsewhere = any(re.fullmatch(r"space-(?!T2w$).*", e) for e in entities)
-        tumour = any(re.fullmatch(r"(gtv\w*|tumou?r\w*|lesion\w*|roi)", n.lower()) for n in named)
+        named = [entities[key].lower() for key in ("label", "desc") if key in entities]
+        elsewhere = entities.get("space", "T2w") != "T2w"
+        tumour = any(re.fullmatch(r"(gtv\w*|tumou?r\w*|lesion\w*|roi)", name) for name in named)
         return "gtv" if tumour and not elsewhere else ""
     return suffix if suffix in ("T1w", "T2w", *FURTHER_MODALITIES) else ""
+
+
+def _bids_session(place: Path, session: Path, masks: Sequence[Path], base: Path) -> Found:
+    """One session of a patient: its images, and the masks that are of this session."""
+    name = "" if session == place else session.name.removeprefix("ses-")
+    own, other = [], []
+    for mask in masks:
+        of = _entities(mask)[0].get("ses", "")
+        (own if of == name else other).append(mask)
+    images = [p for p in sorted((session / "anat").iterdir()) if p.is_file() and p.suffix != ".json"]
+    found = collect(place.name, [*images, *own], base, _bids_column)
+    notes = [f"{m.relative_to(base).as_posix()}: the mask of another session than {name or 'none'}"
+             for m in other]
+    return found._replace(notes=found.notes + notes)
 
 
 def scan_bids(folder: Path) -> list[Found]:
     """BIDS: sub-*/[ses-*/]anat/*_{T1w,T2w,…}.nii[.gz]; tumour masks there or below derivatives/.
 
-    The first session of a patient counts: two sessions of one patient must not become two patients.
+    One session of a patient counts, the first with images and tumour, or else the first: two sessions of
+    one patient must not become two patients, and a mask belongs to the images of its own session.
     """
-    patients = []
+    patients, derivatives = [], folder / "derivatives"
     for place in (p for p in _folders(folder) if p.name.startswith("sub-")):
         sessions = sorted({p.parent for p in place.rglob("anat") if p.is_dir()})
-        notes = [f"{s.relative_to(folder).as_posix()}: a further session" for s in sessions[1:]]
-        session = sessions[0].name if sessions and sessions[0] != place else ""
-        own = sorted((sessions[0] / "anat").iterdir()) if sessions else []
-        derived = sorted((folder / "derivatives").rglob(f"{place.name}_*")) \
-            if (folder / "derivatives").is_dir() else []
-        masks = [p for p in derived if _bids_column(p) == "gtv" and session in p.name]
-        images = [p for p in [*own, *masks] if p.name.endswith(NIFTI_SUFFIXES)]
-        found = _collect(place.name, images, folder, _bids_column)
-        patients.append(found._replace(notes=notes + found.notes))
+        derived = sorted(derivatives.rglob(f"{place.name}_*")) if derivatives.is_dir() else []
+        masks = [p for p in derived if p.is_file() and _is_mask(p)]
+        found = [_bids_session(place, session, masks, folder) for session in sessions]
+        whole = [f for f in found if {"T1w", "T2w", "gtv"} <= f.files.keys()]
+        taken = (whole or found or [Found(place.name, {}, [f"{place.name}: no folder anat"])])[0]
+        further = [f"{s.relative_to(folder).as_posix()}: a further session"
+                   for s, other in zip(sessions, found, strict=True) if other is not taken]
+        patients.append(taken._replace(notes=further + taken.notes))
     return patients
+
+
+def _is_mask(path: Path) -> bool:
+    suffix = _entities(path)[1]
+    return path.name.endswith(NIFTI_SUFFIXES) and (
+        suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()) is not None)
 
 
 def scan_named(folder: Path, patterns: Mapping[str, str]) -> list[Found]:
@@ -178,12 +137,20 @@ def scan_named(folder: Path, patterns: Mapping[str, str]) -> list[Found]:
     patients = []
     for place in _folders(folder):
         fitting = {column: sorted(place.glob(pattern)) for column, pattern in patterns.items()}
-        notes = [
+        organs = [p for p in fitting.get("gtv", []) if is_organ(p)]
+        if organs:
+            fitting["gtv"] = [p for p in fitting["gtv"] if p not in organs]
+        notes = [f"{p.relative_to(folder).as_posix()}: the mask of an organ, no tumour" for p in organs]
+        notes += [
             f"{', '.join(p.relative_to(folder).as_posix() for p in found)}: all fit {column}="
             f"{patterns[column]}, none taken"
             for column, found in fitting.items() if len(found) > 1
         ]
         files = {column: found[0] for column, found in fitting.items() if len(found) == 1}
+        used = {path for found in fitting.values() for path in found} | set(organs)
+        around = {parent for path in used for parent in path.parents}
+        notes += [f"{p.relative_to(folder).as_posix()}: fits no --name"
+                  for p in _visible(place) if p not in used and p not in around]
         patients.append(Found(place.name, files, notes))
     return patients
 
@@ -216,58 +183,28 @@ def scan_folder(
             f"{folder}: expected patients in the layout {layout}, found none "
             f"(the first folder holds {', '.join(seen[:6]) or 'nothing'}). {NAME_THEM}"
         )
-    return layout, [patient for patient in found if patient.files]
+    return layout, [_of_one_person(patient) for patient in found]
 
 
-def common_modalities(patients: Sequence[Found]) -> tuple[str, ...]:
-    """T1w, T2w and every further modality that all patients with T1w, T2w and GTV have."""
-    usable = [p for p in patients if {"T1w", "T2w", "gtv"} <= p.files.keys()]
-    further = [m for m in FURTHER_MODALITIES if usable and all(m in p.files for p in usable)]
-    return ("T1w", "T2w", *further)
+def _of_one_person(patient: Found) -> Found:
+    """Refused where DICOM headers name different patients in one folder."""
+    named = {c: series_identity(p).patient for c, p in patient.files.items() if c != "gtv"}
+    named = {column: who for column, who in named.items() if who}
+    if len(set(named.values())) < 2:
+        return patient
+    return patient._replace(refused=f"{', '.join(named)} are of different patients: their PatientID "
+                                    "differs")
 
 
-def _origin(folder: Path) -> tuple[str, str]:
-    description = folder / "dataset_description.json"
-    known = json.loads(description.read_text()) if description.is_file() else {}
-    return str(known.get("Name") or folder.resolve().name), str(known.get("License") or "not stated")
-
-
-def manifest_table(
-    folder: Path, patients: Sequence[Found], modalities: Sequence[str], output: Path,
-    test: float = 0.125, seed: int = 0, rename: bool = False, origin: tuple[str, str] | None = None,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The manifest of the complete patients, and the others with what they lack.
-
-    `test` below 1 is the fraction of test patients, at least one (default: the paper's 10 of 80),
-    from 1 on their number; drawn by `seed` among all patients. `rename` numbers the subjects instead
-    of taking folder names, which in a hospital may be names of people. Paths are relative to `output`.
-    `origin`: source and license, those of a BIDS description or the folder's name if not given.
-    """
-    needed = (*modalities, "gtv")
-    lacking = {
-        p.subject: "no " + ", ".join(c for c in needed if c not in p.files)
-        for p in patients if any(c not in p.files for c in needed)
-    }
-    complete = [p for p in patients if p.subject not in lacking]
-    if len(complete) < 2:
-        raise LayoutError(
-            f"{folder}: expected at least two patients with {', '.join(needed)} (one to train on, one "
-            f"to test), found {len(complete)} of {len(patients)}. "
-            + "; ".join(f"{s}: {why}" for s, why in list(lacking.items())[:5]) + f". {NAME_THEM}"
-        )
-    wanted = round(test * len(complete)) if test < 1 else int(test)
-    count = min(max(1, wanted), len(complete) - 1)
-    chosen = set(np.random.default_rng(seed).permutation(len(complete))[:count].tolist())
-    source, licence = origin or _origin(folder)
-    here = Path(os.path.abspath(output)).parent
-    rows = []
-    for k, patient in enumerate(complete):
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", patient.subject).strip("-")
-        name = name.removeprefix("sub-")
-        if rename or not name or f"sub-{name}" in {row["subject"] for row in rows}:
-            name = f"{k + 1:03d}"
-        row = {"subject": f"sub-{name}", "split": "test" if k in chosen else "train"}
-        row |= {c: os.path.relpath(os.path.abspath(patient.files[c]), here) for c in needed}
-        rows.append(row | {"gtv_space": patient.gtv_space, "source": source, "license": licence})
-    table = pd.DataFrame(rows)
-    return (table if table["gtv_space"].any() else table.drop(columns="gtv_space")), lacking
+def unused(folder: Path, patients: Sequence[Found]) -> list[str]:
+    """Notes of everything in a folder of patients that no patient took and no patient's notes name."""
+    known = {path for patient in patients for path in patient.files.values()}
+    around = {parent for path in known for parent in path.parents}
+    noted = " ".join(note for patient in patients for note in patient.notes)
+    names = {patient.subject for patient in patients}
+    return [
+        f"{path.name}: "
+        f"{'a folder without images of a patient' if path.is_dir() else 'no folder of a patient'}"
+        for path in _visible(folder)
+        if path not in around | known and path.name not in names | OWN_FILES and path.name not in noted
+    ]

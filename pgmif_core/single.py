@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from pgmif_core.evaluation import cnr, fuse_volume, partly_imaged, sobel_against
+from pgmif_core.evaluation import cnr, fuse_volume, partly_imaged, sobel_against, t2w_where_alone
 from pgmif_core.images import ImageError, overlap_fraction, resample
 from pgmif_core.networks import Generator
 from pgmif_core.pgmif_plus import PlusSettings
@@ -70,7 +70,7 @@ def fuse_images(
     sources, imaged = np.stack(planes, axis=1), np.all(parts, axis=0)
     nothing = np.zeros(imaged.shape, bool)
     patient = PatientSlices("", sources, nothing, nothing, grid, imaged)
-    volume = fuse_volume(method, patient, weights)
+    volume = t2w_where_alone(fuse_volume(method, patient, weights), method, patient)
     fused = sitk.GetImageFromArray(np.asarray(volume, np.float32))
     fused.CopyInformation(grid)
     on_t2w = resample(fused, t2w)

@@ -28,9 +28,10 @@ from pgmif_core.cohort import read_gtv, read_manifest
 from pgmif_core.dicom import read_series
 from pgmif_core.download import DATASETS, DownloadError, check_room, download
 from pgmif_core.images import read_image, same_grid
-from pgmif_core.layouts import LayoutError, scan_folder
+from pgmif_core.layouts import scan_folder
 from pgmif_core.methods import METHODS
 from pgmif_core.phantom import PhantomSize, make_phantom
+from pgmif_core.sequence_names import LayoutError
 from pgmif_core.trainer import Trainer, TrainingSettings
 from pgmif_core.training import write_weights
 

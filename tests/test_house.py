@@ -21,7 +21,8 @@ LAYERS = [
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
     "fused", "fusion", "standing", "unet_delineation", "ablations", "staleness", "notebooks",
     "supervision", "pipeline",
-    "layouts", "download", "single", "viewer", "demonstration", "explorer", "lessons",
+    "sequence_names", "layouts", "first_manifest", "download", "single",
+    "viewer", "demonstration", "explorer", "lessons",
     "report",
     "cli", "__main__",
 ]

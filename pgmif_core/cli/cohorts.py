@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, track
 from rich.table import Table
 
@@ -13,16 +14,19 @@ from pgmif_core.cli.terminal import (
     AllowDifferent,
     AllowUnlikely,
     AssumeRas,
+    command,
     err,
     exit_codes,
     name_values,
     out,
+    printable,
     say,
     warn,
 )
 from pgmif_core.cohort import all_problems, read_manifest, write_manifest
 from pgmif_core.download import DATASETS, download, remote_size
-from pgmif_core.layouts import LAYOUTS, NPC277, common_modalities, manifest_table, scan_folder
+from pgmif_core.first_manifest import common_modalities, manifest_table
+from pgmif_core.layouts import LAYOUTS, NPC277, scan_folder, unused
 from pgmif_core.validation import FURTHER_MODALITIES
 
 Layout = StrEnum("Layout", ["auto", *LAYOUTS])
@@ -46,6 +50,8 @@ def scan(
     rename: Annotated[bool, typer.Option(
         "--rename", help="Number the subjects: folder names may be names of people.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a manifest.")] = False,
+    everything: Annotated[bool, typer.Option(
+        "--all", help="Say of all files and folders why they were not used, however many.")] = False,
 ) -> None:
     """Build a manifest from a folder of patients and split it into training and test patients.
 
@@ -77,7 +83,7 @@ def scan(
         )
         write_manifest(table, target)
     counts = table["split"].value_counts()
-    shown = Table(title=f"{folder}, layout {known}", title_justify="left")
+    shown = Table(title=escape(printable(f"{folder}, layout {known}")), title_justify="left")
     for column in ("sequence", "patients"):
         shown.add_column(column)
     for column in ("T1w", "T2w", *FURTHER_MODALITIES, "gtv"):
@@ -86,19 +92,18 @@ def scan(
             used = "" if column in (*taken, "gtv") else "  (not used)"
             shown.add_row(column + used, f"{number} of {len(patients)}")
     out.print(shown)
-    for subject, why in list(lacking.items())[:SHOWN]:
-        out.print(f"left out: {subject}: {why}", markup=False, highlight=False)
-    notes = [note for p in patients for note in p.notes]
-    for note in notes[:SHOWN]:
-        out.print(f"skipped: {note}", markup=False, highlight=False)
-    for kind, entries in (("patients", lacking), ("files", notes)):
-        if len(entries) > SHOWN:
-            out.print(f"… and {len(entries) - SHOWN} more {kind}")
-    out.print(f"{target}: {counts['train']} training and {counts['test']} test patients, "
-              f"{', '.join(taken)}, seed {seed}", markup=False, highlight=False)
+    notes = [note for p in patients for note in p.notes] + unused(folder, patients)
+    left = [f"{subject}: {why}" for subject, why in lacking.items()]
+    for kind, word, entries in (("patients", "left out", left), ("files", "skipped", notes)):
+        for entry in entries[: len(entries) if everything else SHOWN]:
+            say(f"{word}: {entry}")
+        if len(entries) > SHOWN and not everything:
+            say(f"… and {len(entries) - SHOWN} more {kind}; --all shows them")
+    say(f"{target}: {counts['train']} training and {counts['test']} test patients, "
+        f"{', '.join(taken)}, seed {seed} ({len(patients)} found)")
     outside = any(str(v).startswith("..") for c in (*taken, "gtv") for v in table[c])
     option = " --allow-outside  (the patients lie outside the manifest's folder)" if outside else ""
-    out.print(f"next: pgmif check {shlex.quote(str(target))}{option}", markup=False, highlight=False)
+    say(f"next: {command()} check {shlex.quote(str(target))}{option}")
 
 
 def _patterns(pairs: list[str]) -> dict[str, str]:
@@ -171,5 +176,4 @@ def download_cohort(
             place = download(
                 dataset, folder, lambda done, total: bar.update(task, completed=done, total=total)
             )
-    out.print(f"{place}: unpacked\nnext: pgmif scan {place} --layout {dataset.layout}",
-              markup=False, highlight=False)
+    say(f"{place}: unpacked\nnext: {command()} scan {place} --layout {dataset.layout}")

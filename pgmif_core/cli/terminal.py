@@ -1,7 +1,12 @@
 """What every command shares: messages to the terminal, errors as exit codes."""
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +16,7 @@ from pgmif_core.cohort import ManifestError
 from pgmif_core.dicom import ContourError, SeriesError
 from pgmif_core.download import DownloadError
 from pgmif_core.images import ImageError
-from pgmif_core.layouts import LayoutError
+from pgmif_core.sequence_names import LayoutError
 
 REFUSED = (ManifestError, ImageError, SeriesError, ContourError, LayoutError, ValueError)
 
@@ -41,19 +46,29 @@ def name_values(pairs: list[str], option: str) -> dict[str, str]:
     return found
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     """A text that can be printed: bytes of a file name that are no UTF-8 as escapes."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def command() -> str:
+    """How this command is called here: by its name where the shell finds it, else by its path."""
+    here = Path(sys.executable).parent / "pgmif"
+    found = shutil.which("pgmif")
+    if (found and Path(found).resolve() == here.resolve()) or not here.exists():
+        return "pgmif"
+    short = os.path.relpath(here)
+    return shlex.quote(str(here) if short.startswith("..") else short)
+
+
 def say(text: object, **style: str) -> None:
     """Print to standard output as it is: brackets are no markup, paths no highlights."""
-    out.print(shown(text), markup=False, highlight=False, **style)
+    out.print(printable(text), markup=False, highlight=False, **style)
 
 
 def warn(text: object, style: str = "yellow") -> None:
     """The same, to standard error."""
-    err.print(shown(text), markup=False, highlight=False, style=style)
+    err.print(printable(text), markup=False, highlight=False, style=style)
 
 
 @contextmanager
@@ -70,8 +85,8 @@ def exit_codes(words: Mapping[str, str] | None = None) -> Iterator[None]:
         text = str(error)
         for column, option in (words or {}).items():
             text = text.replace(column, option)
-        err.print(shown(f"pgmif: {text}"), style="red", markup=False, highlight=False)
+        err.print(printable(f"pgmif: {text}"), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
     except (DownloadError, OSError, RuntimeError, FloatingPointError) as error:
-        err.print(shown(f"pgmif: {error}"), style="red", markup=False, highlight=False)
+        err.print(printable(f"pgmif: {error}"), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
