@@ -30,7 +30,11 @@ def fuse_volume(
     """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
     sources = torch.from_numpy(np.array(patient.sources))
     method = METHODS[method] if isinstance(method, str) else method
-    return method(sources, weights)[:, 0].numpy()
+    fused = method(sources, weights)[:, 0].numpy()
+    if not np.isfinite(fused).all():
+        raise ValueError(f"{method.label}: expected finite intensities, found NaN or infinite ones; its "
+                         "weights or settings are damaged.")
+    return fused
 
 
 def t2w_where_alone(

@@ -70,7 +70,7 @@ def open_explorable(root: Path, name: str) -> Shown:
     if not manifest.exists():
         return Shown(run, ("T1w", "T2w"), {s: s for s in subjects})
     # not checked as a cohort is: its raw images need not be there any more
-    table = pd.read_csv(manifest, dtype=str)
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     modalities = ("T1w", "T2w", *(c for c in table if c in FURTHER_MODALITIES))
     ordered = table.sort_values("split", kind="stable")[["subject", "split"]].to_numpy()
     named = {s: f"{s} ({split})" for s, split in ordered if s in subjects}

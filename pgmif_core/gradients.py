@@ -5,50 +5,72 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
 
+from pgmif_core.expected import expect_image
 
-def image_gradient(image: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2 h w"]:
-    """Forward differences of an image (Eq. 1 of the paper).
+
+def image_gradient(
+    image: Float[Tensor, "*batch h w"], dims: int = 2
+) -> Float[Tensor, "*batch dims h w"]:
+    """Forward differences of an image (Eq. 1 of the paper) over its last two axes, or three of a volume.
 
     ∇x(i, j) = (x(i+1, j) − x(i, j), x(i, j+1) − x(i, j)), i the row, j the column; 0 in the last
-    row (first component) and the last column (second component). Unit: intensity per pixel.
+    row (first component) and the last column (second component). Unit: intensity per pixel. `dims=3`
+    takes differences over the last three axes, (…, d, h, w) → (…, 3, d, h, w), the slice first. Raises
+    TypeError on anything but a floating tensor, ValueError on too few axes or other `dims`.
 
     >>> image_gradient(torch.arange(3.0).expand(2, 3))[1].tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
     """
+    if dims not in (2, 3):
+        raise ValueError(f"dims: expected 2 (slices) or 3 (volumes), found {dims!r}")
+    expect_image("image", image, "(…, d, h, w)" if dims == 3 else "(…, h, w)", dims)
     down = functional.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
     right = functional.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1))
-    return torch.stack((down, right), dim=-3)
+    if dims == 2:
+        return torch.stack((down, right), dim=-3)
+    through = functional.pad(image[..., 1:, :, :] - image[..., :-1, :, :], (0, 0, 0, 0, 0, 1))
+    return torch.stack((through, down, right), dim=-4)
 
 
-def gradient_norm(gradient: Float[Tensor, "*batch 2 h w"]) -> Float[Tensor, "*batch h w"]:
-    """Euclidean norm ‖∇x‖ of a gradient field, with zero (not NaN) derivative where ∇x = 0."""
-    squared = gradient.square().sum(dim=-3)
+def gradient_norm(gradient: Float[Tensor, "*field"], dims: int = 2) -> Float[Tensor, "*norm"]:
+    """Euclidean norm ‖∇x‖ of a gradient field (…, 2, h, w), with zero (not NaN) derivative where ∇x = 0.
+
+    `dims=3`: of a field (…, 3, d, h, w). Raises ValueError where the field has not `dims` components.
+    """
+    expect_image("gradient", gradient, "(…, 3, d, h, w)" if dims == 3 else "(…, 2, h, w)", dims + 1)
+    if gradient.shape[-dims - 1] != dims:
+        raise ValueError(f"gradient: expected {dims} components before the last {dims} axes, found "
+                         "shape "
+                         f"{tuple(gradient.shape)}")
+    squared = gradient.square().sum(dim=-dims - 1)
     flat = squared == 0
     # sqrt has an infinite derivative at 0, and 0 · ∞ = NaN: it must never see a zero
     return torch.where(flat, 0.0, torch.where(flat, 1.0, squared).sqrt())
 
 
 def normalized_gradient(
-    image: Float[Tensor, "*batch h w"], epsilon: float
-) -> Float[Tensor, "*batch 2 h w"]:
+    image: Float[Tensor, "*batch h w"], epsilon: float, dims: int = 2
+) -> Float[Tensor, "*batch dims h w"]:
     """Normalized gradient n = ∇x / (‖∇x‖ + ε) (Methods, below Eq. 1 of the paper).
 
     `epsilon` is in intensity units per pixel and is the edge strength at which ‖n‖ = ½: below it
     an edge counts as noise. Haber & Modersitzki 2006 take ε = η·mean‖∇x‖; the paper gives none.
-    Raises ValueError if ε is not positive. ‖n‖ is in [0, 1).
+    `dims`: see `image_gradient`. Raises ValueError if ε is not positive and finite. ‖n‖ is in [0, 1).
     """
-    if not epsilon > 0:
-        raise ValueError(f"epsilon must be positive, found {epsilon}")
-    gradient = image_gradient(image)
-    return gradient / (gradient_norm(gradient) + epsilon).unsqueeze(-3)
+    if not 0 < epsilon < float("inf"):
+        raise ValueError(f"epsilon must be positive: expected a finite number above 0, found {epsilon}")
+    gradient = image_gradient(image, dims)
+    return gradient / (gradient_norm(gradient, dims) + epsilon).unsqueeze(-dims - 1)
 
 
 def sobel_magnitude(image: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w"]:
     """Sobel edge strength g = √(S_x² + S_y²) (Eq. 10 of the paper), kernel weights as printed.
 
     Edge pixels are replicated, so a constant image gives 0 everywhere; a unit ramp gives 8 inside.
-    The kernels are separable: [1 2 1] smoothing across a central difference.
+    The kernels are separable: [1 2 1] smoothing across a central difference. Raises TypeError on
+    anything but a floating tensor, ValueError on fewer than two axes.
     """
+    expect_image("image", image)
     flat = image.reshape(-1, 1, *image.shape[-2:])
     padded = functional.pad(flat, (1, 1, 1, 1), mode="replicate")
     smoothed_rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]

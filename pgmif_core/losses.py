@@ -7,26 +7,32 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
 
+from pgmif_core.expected import expect_images, expect_logits
 from pgmif_core.gradients import gradient_norm, image_gradient, normalized_gradient
 
 
 def gradient_alignment(
-    fused: Float[Tensor, "b 1 h w"], sources: Float[Tensor, "b m h w"], epsilon: float
-) -> Float[Tensor, "b m h w"]:
+    fused: Float[Tensor, "b 1 *space"], sources: Float[Tensor, "b m *space"], epsilon: float,
+    dims: int | None = None,
+) -> Float[Tensor, "b m *space"]:
     """Squared cosine (n_source · n_fused)² per pixel and source, in [0, 1): the summand of Eq. 2.
 
-    Blind to the sign of the gradient: an inverted image aligns as well as the image itself.
+    Blind to the sign of the gradient: an inverted image aligns as well as the image itself. Images
+    (b, m, h, w), or volumes (b, m, d, h, w) where `dims` says what gradients run over: 2, their slices,
+    or 3. Raises TypeError or ValueError on other kinds, dtypes and shapes, as all losses here do.
     """
-    n_fused = normalized_gradient(fused, epsilon)
-    n_sources = normalized_gradient(sources, epsilon)
-    return (n_fused * n_sources).sum(dim=-3).square()
+    dims = expect_images(fused, sources, dims=dims)
+    n_fused = normalized_gradient(fused, epsilon, dims)
+    n_sources = normalized_gradient(sources, epsilon, dims)
+    return (n_fused * n_sources).sum(dim=-dims - 1).square()
 
 
 def pixelwise_gradient_loss(
-    fused: Float[Tensor, "b 1 h w"],
-    source: Float[Tensor, "b 1 h w"],
+    fused: Float[Tensor, "b 1 *space"],
+    source: Float[Tensor, "b 1 *space"],
     epsilon: float,
     reduction: str = "mean",
+    dims: int | None = None,
 ) -> Float[Tensor, ""]:
     """Pixelwise gradient loss (Eq. 2): −Σ (n_source · n_fused)² over the pixels. Lower is better.
 
@@ -34,76 +40,85 @@ def pixelwise_gradient_loss(
     against the adversarial term does not depend on image size. Raises ValueError on an unknown
     reduction or ε ≤ 0.
     """
-    alignment = gradient_alignment(fused, source, epsilon)
+    expect_images(fused, source, 1, dims)
+    alignment = gradient_alignment(fused, source, epsilon, dims)
     if reduction == "mean":
         return -alignment.mean()
     if reduction == "sum":
         return -alignment.sum()
-    raise ValueError(f"reduction must be 'mean' or 'sum', found {reduction!r}")
+    raise ValueError(f"reduction must be 'mean' or 'sum': expected one of them, found {reduction!r}")
 
 
 def weighted_gradient_loss(
-    fused: Float[Tensor, "b 1 h w"],
-    sources: Float[Tensor, "b m h w"],
+    fused: Float[Tensor, "b 1 *space"],
+    sources: Float[Tensor, "b m *space"],
     weights: Sequence[float | int],
     epsilon: float,
+    dims: int | None = None,
 ) -> Float[Tensor, ""]:
     """Σ_m w_m · Eq. 2(fused, source m), the content term of PGMIF (paper: T1w : T2w = 1 : 8).
 
     One gradient of `fused` serves all sources. Raises ValueError unless there is one weight per
     source.
     """
+    dims = expect_images(fused, sources, dims=dims)
     if len(weights) != sources.shape[1]:
         raise ValueError(
-            f"expected one gradient weight per source: {sources.shape[1]} sources, "
+            f"expected one gradient weight per source, found {sources.shape[1]} sources, "
             f"{len(weights)} weights"
         )
-    alignment = gradient_alignment(fused, sources, epsilon).mean(dim=(0, 2, 3))
+    every = gradient_alignment(fused, sources, epsilon, dims)
+    alignment = every.mean(dim=(0, *range(2, every.ndim)))
     return -(alignment * alignment.new_tensor(weights)).sum()
 
 
 def maximum_gradient_loss(
-    fused: Float[Tensor, "b 1 h w"], sources: Float[Tensor, "b m h w"], epsilon: float
+    fused: Float[Tensor, "b 1 *space"], sources: Float[Tensor, "b m *space"], epsilon: float,
+    dims: int | None = None,
 ) -> Float[Tensor, ""]:
     """Content term of GMMCI (Eq. 4): −mean ‖∇x_max‖ (n_max · n_fused). Lower is better.
 
     x_max is, per pixel, the source with the largest gradient norm (the first of equals). Unlike
     Eq. 2 the product is signed: an inverted edge costs.
     """
-    gradients = image_gradient(sources)
-    norms = gradient_norm(gradients)
-    norm, gradient = norms[:, 0], gradients[:, 0]
+    dims = expect_images(fused, sources, dims=dims)
+    gradients = image_gradient(sources, dims)
+    norms = gradient_norm(gradients, dims)
+    norm, gradient, axis = norms[:, 0], gradients[:, 0], -dims - 1
     for m in range(1, sources.shape[1]):  # an argmax over so few is ten times slower
         stronger = norms[:, m] > norm
         norm = torch.where(stronger, norms[:, m], norm)
-        gradient = torch.where(stronger.unsqueeze(1), gradients[:, m], gradient)
-    n_max = gradient / (norm + epsilon).unsqueeze(1)
-    product = (n_max * normalized_gradient(fused, epsilon)[:, 0]).sum(dim=1)
+        gradient = torch.where(stronger.unsqueeze(axis), gradients[:, m], gradient)
+    n_max = gradient / (norm + epsilon).unsqueeze(axis)
+    product = (n_max * normalized_gradient(fused, epsilon, dims)[:, 0]).sum(dim=axis)
     return -(norm * product).mean()
 
 
 def intensity_weighted_mse(
-    fused: Float[Tensor, "b 1 h w"], sources: Float[Tensor, "b m h w"]
+    fused: Float[Tensor, "b 1 *space"], sources: Float[Tensor, "b m *space"]
 ) -> Float[Tensor, ""]:
     """Content term of DLMWL (Eq. 5): mean over pixels of Σ_m x_m · (fused − x_m)².
 
     In [0, m] for images in [0, 1]; lower is better. Bright sources pull harder than dark ones.
     """
+    expect_images(fused, sources)
     return (sources * (fused - sources).square()).sum(dim=1).mean()
 
 
 def generator_adversarial_loss(logits_fused: Tensor) -> Float[Tensor, ""]:
     """Non-saturating generator loss −mean log D(fused) (Goodfellow et al. 2014), on logits."""
+    expect_logits(logits_fused)
     return functional.softplus(-logits_fused).mean()
 
 
 def discriminator_loss(logits_real: Tensor, logits_fused: Tensor) -> Float[Tensor, ""]:
     """Discriminator loss −mean log D(real) − mean log(1 − D(fused)) (Goodfellow et al. 2014)."""
+    expect_logits(logits_real, logits_fused)
     return functional.softplus(-logits_real).mean() + functional.softplus(logits_fused).mean()
 
 
 def relative_alignment(
-    fused: Float[Tensor, "b 1 h w"], source: Float[Tensor, "b 1 h w"], epsilon: float
+    fused: Float[Tensor, "b 1 *space"], source: Float[Tensor, "b 1 *space"], epsilon: float
 ) -> float:
     """Eq. 2(fused, source) ÷ Eq. 2(source, source): 1 for a copy, 0 for no shared edge.
 

@@ -24,6 +24,7 @@ from pgmif_core.comparators import (
     principal_components,
     wavelet,
 )
+from pgmif_core.expected import expect_image, expect_unit_range
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.networks import Generator
 from pgmif_core.pgmif_plus import PlusSettings, fuse_plus, read_settings, standardised
@@ -117,22 +118,37 @@ def load_generator(path: str | Path) -> Generator:
             f"{path}: expected weights written by pgmif training (metadata 'generator'), found "
             f"metadata {sorted(metadata)}"
         )
-    try:
-        generator = Generator(**json.loads(metadata["generator"]))
-        training = dict(json.loads(metadata.get("training", "{}")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{path}: expected the description of a generator that this version knows, found "
-            f"{metadata['generator'][:80]!r}: {error}"
-        ) from error
-    generator.method = training.get("method", "")
-    generator.sequences = tuple(training.get("sequences", ()))
+    generator = _described(path, metadata)
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: the tensors do not fit the generator: {error}") from error
+    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise ValueError(f"{path}: expected finite weights, found NaN or infinite ones in {bad[0]} and "
+                         f"{len(bad) - 1} others; the training diverged. Train again.")
     # the layout in which convolutions are fastest, on CPU and GPU
     return generator.to(memory_format=torch.channels_last).eval()
+
+
+def _described(path: Path, metadata: dict[str, str]) -> Generator:
+    """The generator that a file describes, untrained. Raises ValueError where it describes none."""
+    try:
+        settings, training = (json.loads(metadata.get(name, "{}")) for name in ("generator", "training"))
+        if not isinstance(settings, dict) or not isinstance(training, dict):
+            raise TypeError("no description")
+        method, sequences = training.get("method", ""), training.get("sequences", [])
+        if not isinstance(method, str) or not isinstance(sequences, list) \
+                or not all(isinstance(name, str) for name in sequences):
+            raise TypeError("method and sequences are no names")
+        generator = Generator(**settings)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: expected the description of a generator that this version knows, found "
+            f"{metadata['generator'][:80]!r}: {error}"
+        ) from error
+    generator.method, generator.sequences = method, tuple(sequences)
+    return generator
 
 
 def fuse_learned(
@@ -174,11 +190,13 @@ class Method:
     def __call__(
         self, sources: Sources, weights: Weights | None = None
     ) -> Fused:
+        expect_image("sources", sources, "(batch, modality ≥ 2, height, width)", 4)
         if sources.ndim != 4 or sources.shape[1] < 2:
             raise ValueError(
                 "expected sources (batch, modality ≥ 2, height, width), found shape "
                 f"{tuple(sources.shape)}"
             )
+        expect_unit_range("sources", sources)
         if self.rule is not None:
             return self.rule(sources)
         if weights is None:

@@ -9,16 +9,32 @@ from pgmif_core.gradients import sobel_magnitude
 NO_CHANGE = float(np.tanh(0.5))  # generalized Sobel of an image with itself
 
 
+def _numbers(name: str, image: ArrayLike) -> NDArray:
+    """An array of real numbers; TypeError where it is none."""
+    image = np.asarray(image)
+    if image.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected an array of numbers, found {image.dtype}")
+    return image
+
+
+def _finite(name: str, values: NDArray) -> NDArray[np.float64]:
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(f"{name}: expected finite intensities, found {bad} of {values.size} NaN or "
+                         "infinite")
+    return values.astype(np.float64)
+
+
 def _masked(name: str, image: NDArray, mask: NDArray) -> NDArray:
-    image, mask = np.asarray(image), np.asarray(mask)
+    image, mask = _numbers(name, image), np.asarray(mask)
     if mask.dtype != bool or mask.shape != image.shape:
         raise ValueError(
             f"{name}: expected a boolean mask of the image's shape {image.shape}, "
             f"found {mask.dtype} of shape {mask.shape}"
         )
     if not mask.any():
-        raise ValueError(f"{name}: the mask is empty")
-    return image[mask].astype(np.float64)
+        raise ValueError(f"{name}: the mask is empty: expected some of its pixels True, found none")
+    return _finite(name, image[mask])
 
 
 def contrast_to_noise_ratio(
@@ -31,13 +47,20 @@ def contrast_to_noise_ratio(
     standard deviation. With `pooled=False` σ_r is taken within slices (root of the mean variance
     around each slice's own mean): steps between slices no longer count as noise. Negative where the
     tumour is darker than its reference. Invariant to positive affine intensity changes. Note:
-    blurring raises it. Raises ValueError on an empty or misshapen mask and where σ_r = 0.
+    blurring raises it. Raises ValueError on an empty or misshapen mask, masks that share pixels, NaN
+    inside them and where σ_r = 0.
     """
+    shared = np.count_nonzero(np.asarray(tumour, bool) & np.asarray(reference, bool)) \
+        if np.shape(tumour) == np.shape(reference) else 0
+    if shared:
+        raise ValueError(f"expected a reference region beside the tumour, found {shared} shared pixels")
     inside = _masked("tumour", image, tumour)
     outside = _masked("reference", image, reference)
     noise = outside.std() if pooled else _within_slices(image, reference)
     if noise == 0:
-        raise ValueError("the reference region is constant (σ = 0): the CNR is undefined")
+        raise ValueError("the reference region is constant (σ = 0): expected some noise, found none; "
+                         "the "
+                         "CNR is undefined")
     return float((inside.mean() - outside.mean()) / noise)
 
 
@@ -53,18 +76,23 @@ def inter_patient_cv(values: ArrayLike) -> float:
     `values`: one CNR per patient, at least two. NaN-free; raises ValueError where μ = 0. Negative
     or huge where patients disagree in sign: then it says nothing about consistency.
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = _finite("values", _numbers("values", values))
     if values.ndim != 1 or values.size < 2:
         raise ValueError(f"expected one value per patient, at least 2, found shape {values.shape}")
     if values.mean() == 0:
-        raise ValueError("the mean over patients is 0: the coefficient of variation is undefined")
+        raise ValueError("expected a mean other than 0, found 0: the mean over patients is 0: the "
+                         "coefficient "
+                         "of variation is undefined")
     return float(values.std(ddof=1) / values.mean() * 100)
 
 
 def _edge_strengths(fused: NDArray, source: NDArray, tumour: NDArray) -> tuple[NDArray, NDArray]:
     if np.shape(fused) != np.shape(source):
-        raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape")
-    images = torch.from_numpy(np.stack((fused, source)).astype(np.float64))
+        raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape: "
+                         "expected "
+                         "one, found two")
+    both = [_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
+    images = torch.from_numpy(np.stack(both))
     g_fused, g_source = sobel_magnitude(images).numpy()
     return _masked("tumour", g_fused, tumour), _masked("tumour", g_source, tumour)
 
@@ -101,8 +129,11 @@ def contrast_correlation(fused: NDArray, sources: NDArray, head: NDArray) -> flo
     `fused` (…, h, w), `sources` (m, …, h, w), `head` boolean like `fused`. In [−1, 1]; a negative
     value means that the contrast came out inverted. 0 where either is constant.
     """
+    if np.shape(sources)[1:] != np.shape(fused):
+        raise ValueError(f"expected sources (m, …) like fused {np.shape(fused)}, found "
+                         f"{np.shape(sources)}")
     x = _masked("head", fused, head)
-    y = _masked("head", np.mean(sources, axis=0), head)
+    y = _masked("head", np.mean(_numbers("sources", sources), axis=0), head)
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale > 0 else 0.0

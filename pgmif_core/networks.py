@@ -13,8 +13,12 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pgmif_core.expected import expect_image, expect_unit_range
+
 STARTS = ("mean", "none")
 TILE = 4
+MOST_MODALITIES, MOST_CHANNELS = 16, 1024  # a description that asks for more is damaged
+LEAST_JUDGED = 8  # pixels: the discriminator halves an image three times
 LOGIT_MARGIN = 1e-3  # keeps logit(mean of sources) finite in the black background
 
 
@@ -127,8 +131,14 @@ class Generator(nn.Module):
         super().__init__()
         if start not in STARTS:
             raise ValueError(f"start must be one of {STARTS}, found {start!r}")
-        if modalities < 2:
-            raise ValueError(f"fusion needs at least two modalities, found {modalities}")
+        for name, value, low, high in (("modalities", modalities, 2, MOST_MODALITIES),
+                                       ("channels", channels, 1, MOST_CHANNELS)):
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(
+                    f"{name}: expected a whole number from {low} to {high}, found {value!r}; fusion "
+                    "needs "
+                    "at least two modalities"
+                )
         self.settings = {"modalities": modalities, "channels": channels, "start": start}
         self.method = ""  # what it was trained as, and on which sequences, where known
         self.sequences: tuple[str, ...] = ()
@@ -140,9 +150,15 @@ class Generator(nn.Module):
             nn.init.zeros_(self.decoder.image.bias)
 
     def forward(self, sources: Float[Tensor, "b m h w"]) -> Float[Tensor, "b 1 h w"]:
+        expect_image("sources", sources, "(b, m, h, w)", 4)
+        if sources.ndim != 4:
+            raise ValueError(f"sources: expected (b, m, h, w), found shape {tuple(sources.shape)}")
+        if not self.training:
+            expect_unit_range("sources", sources)
         if sources.shape[1] != len(self.encoders):
             raise ValueError(
-                f"this generator fuses {len(self.encoders)} modalities, found {sources.shape[1]}"
+                f"this generator fuses {len(self.encoders)} modalities, found {sources.shape[1]}: "
+                "expected sources (b, m, h, w) of as many"
             )
         height, width = sources.shape[-2:]
         even = functional.pad(sources, (0, width % 2, 0, height % 2), mode="replicate")
@@ -172,4 +188,9 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
 
     def forward(self, image: Float[Tensor, "b 1 h w"]) -> Tensor:
+        expect_image("image", image, "(b, 1, h, w)", 4)
+        if image.ndim != 4 or image.shape[1] != 1 or min(image.shape[2:]) < LEAST_JUDGED:
+            raise ValueError(f"image: expected (b, 1, h, w) of at least {LEAST_JUDGED} × "
+                             f"{LEAST_JUDGED}, "
+                             f"found shape {tuple(image.shape)}")
         return self.layers(image)

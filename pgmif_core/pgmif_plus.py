@@ -6,7 +6,6 @@ cosine transform. Nothing is trained; a few numbers are fitted on training patie
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +26,9 @@ Fused = Float[Tensor, "b 1 h w"]
 SIGNAL = 0.08  # of a min-max slice: below it is air
 LANDMARKS = (25, 75)  # percentiles of the tissue of a slice …
 STANDARD = (0.3, 0.6)  # … and where they are put
+BOUNDS = {
+    "gain": (0.01, 100.0), "calm_gain": (0.01, 100.0), "edge": (1e-3, 1e3), "screening": (1e-6, 1e3),
+}
 FEWEST_PIXELS = 50  # of tissue, for percentiles to mean anything
 NARROWEST = 0.02  # distance of the landmarks: a slice of one tissue is not stretched without end
 T2W_WEIGHT = 0.65  # of T2w among the gradients; the other sources have equal parts of the rest
@@ -58,11 +60,21 @@ class PlusSettings:
     sequences: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.shares) < 2 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+        numbers = [x for x in self.shares if type(x) in (int, float) and 0 <= x <= 1]
+        if not 2 <= len(self.shares) == len(numbers) or abs(sum(numbers) - 1) > 1e-6:
             raise ValueError(f"shares: expected two or more, from 0, with sum 1, found {self.shares}")
-        for name in ("gain", "calm_gain", "edge", "screening"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not low <= value <= high:
+                raise ValueError(f"{name} must be positive: expected {low:g} to {high:g}, found "
+                                 f"{value!r}")
+        for name in ("standardised", "compressed", "tensor"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: expected true or false, found {getattr(self, name)!r}")
+        named = isinstance(self.sequences, tuple) and all(isinstance(s, str) for s in self.sequences)
+        if not named or len(self.sequences) not in (0, len(self.shares)):
+            raise ValueError(f"sequences: expected a name for each of {len(self.shares)} shares, found "
+                             f"{self.sequences!r}")
 
     @property
     def gradient_weights(self) -> tuple[float, ...]:
@@ -179,7 +191,7 @@ def read_settings(path: str | Path) -> PlusSettings:
         values = json.loads(path.read_text())
         if values.pop("method") != "pgmif_plus":
             raise ValueError("another method")
-        readers: dict[str, Callable] = {"shares": tuple, "sequences": tuple}
-        return PlusSettings(**{name: readers.get(name, lambda v: v)(v) for name, v in values.items()})
+        lists = {n: tuple(values[n]) for n in ("shares", "sequences") if isinstance(values.get(n), list)}
+        return PlusSettings(**{**values, **lists})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected settings of pgmif_plus, found others: {error}") from error

@@ -23,6 +23,8 @@ from pgmif_core.parameters import Parameters, find_root
 from pgmif_core.slices import PatientSlices, read_patient
 
 MADE_FROM = "PGMIF_MADE_FROM"  # environment: the key of the step that runs
+# of pd.read_csv: subjects called NA or null keep their names, numbers may be missing
+AS_WRITTEN: dict[str, Any] = {"dtype": {"subject": str}, "keep_default_na": False, "na_values": [""]}
 PACKAGES = ("pgmif", "torch", "numpy", "scipy", "SimpleITK", "nibabel", "pandas", "papermill")
 
 

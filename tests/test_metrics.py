@@ -43,7 +43,8 @@ def test_cnr_is_invariant_to_positive_affine_changes_and_flips(scale, offset, se
     rng = np.random.default_rng(seed)
     image = rng.random((2, 9, 7))
     tumour, reference = rng.random((2, 9, 7)) < 0.4, rng.random((2, 9, 7)) < 0.5
-    tumour[0, 0, 0] = reference[0, 0, :2] = True
+    tumour[0, 0, 0] = reference[0, 0, 1:3] = True
+    tumour &= ~reference
     value = contrast_to_noise_ratio(image, tumour, reference)
     changed = contrast_to_noise_ratio(scale * image + offset, tumour, reference)
     assert changed == pytest.approx(value, rel=1e-6, abs=1e-8)

@@ -25,9 +25,10 @@ from pgmif_core.files import replacing_folder
 from pgmif_core.pages import table_html, templates, write_page
 from pgmif_core.parameters import Parameters
 from pgmif_core.released import PHANTOMS
-from pgmif_core.report.notebooks import notebook_page, without_paths
+from pgmif_core.report.notebooks import notebook_page, without_paths, without_values
 from pgmif_core.report.summary import findings, key_numbers, method_table
 from pgmif_core.report.tables import readable, tables_behind_claims
+from pgmif_core.steps import AS_WRITTEN
 from pgmif_core.validation import FURTHER_MODALITIES
 
 FOLDER = Path(__file__).parent
@@ -145,11 +146,15 @@ def _figures(figures: Path, folder: Path, pages: set[str]) -> list[dict[str, Any
     return found
 
 
+def _shown(value: Any, hidden: list[str]) -> str:
+    return without_values(without_paths(json.dumps(value, ensure_ascii=False), hidden), hidden)
+
+
 def _parameters(values: dict[str, Any], hidden: list[str]) -> Markup:
     """Every parameter with its value, whether it is the default, and what it means."""
     defaults = Parameters().model_dump()
     rows = [
-        {"parameter": name, "value": without_paths(json.dumps(values[name], ensure_ascii=False), hidden),
+        {"parameter": name, "value": _shown(values[name], hidden),
          "default": "" if values[name] == defaults[name] else json.dumps(defaults[name]),
          "meaning": field.description}
         for name, field in Parameters.model_fields.items() if name in values
@@ -176,14 +181,14 @@ def _details(notes: dict[str, Any], phantom: bool) -> str:
 
 def _patients(base: Path, folder: Path, figures: Path) -> dict[str, Any]:
     """Cohort and QC tables, QC pages beside the report, and the numbers at its top."""
-    registered = pd.read_csv(base / "01_preprocessing" / "preprocessing.csv", dtype={"subject": str})
+    registered = pd.read_csv(base / "01_preprocessing" / "preprocessing.csv", **AS_WRITTEN)
     registered["flags"] = registered["flags"].fillna("")
     pages = base / "01_preprocessing" / "qc"
     (folder / "qc").mkdir()
     for page in pages.glob("*.png"):
         shutil.copyfile(page, folder / "qc" / page.name)
     made = base / "00_cohort" / "phantoms.csv"
-    manifest = pd.read_csv(base / "00_cohort" / "manifest.csv", dtype=str)
+    manifest = pd.read_csv(base / "00_cohort" / "manifest.csv", dtype=str, keep_default_na=False)
     modalities = [c for c in ("T1w", "T2w", *FURTHER_MODALITIES) if c in manifest]
     cohort = (pd.read_csv(made).drop(columns="code") if made.exists()
               else manifest[["subject", "split", "source", "license"]])

@@ -1,9 +1,11 @@
 """Executed notebooks as pages that open offline."""
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import nbformat
 from markupsafe import Markup
@@ -32,10 +34,38 @@ def _code_style() -> str:
 
 
 def without_paths(text: str, hidden: Iterable[str]) -> str:
-    """A text in which "…" stands for each of the folders `hidden`, longest first."""
+    """A text in which "…" stands for each of the folders `hidden`, longest first.
+
+    Whole paths alone: a folder called `data` or `n` is hidden where it leads to something, or is all of
+    a quoted text, not where the word stands for itself.
+    """
     for folder in hidden:
-        text = text.replace(folder, "…")
+        name = re.escape(folder)
+        found = rf"{name}(?![\w-])" if os.path.isabs(folder) else rf"(?<![\w/.-]){name}(?=/)"
+        text = re.sub(rf"{found}|(?<=[\"']){name}(?=[\"'])" if "/" in folder else found, "…", text)
     return text
+
+
+def _hide(node: Any, hidden: Sequence[str]) -> Any:
+    """The same for every text of a notebook, whose own structure stays as it is."""
+    if isinstance(node, str):
+        return without_paths(node, hidden)
+    if isinstance(node, list):
+        return [_hide(part, hidden) for part in node]
+    if isinstance(node, dict):
+        for key in ("source", "text", "data", "traceback", "evalue", "outputs", "cells"):
+            if key in node:
+                inner = node[key]
+                node[key] = {k: _hide(v, hidden) for k, v in inner.items()} if key == "data" \
+                    else _hide(inner, hidden)
+    return node
+
+
+def without_values(source: str, hidden: Sequence[str]) -> str:
+    """A cell of parameters in which "…" stands for values that are folders to hide, too."""
+    for folder in (name for name in hidden if "/" not in name):
+        source = re.sub(rf"(?<=[\"']){re.escape(folder)}(?=[\"'])", "…", source)
+    return source
 
 
 def figure_alt(source: str, stem: str, alts: Mapping[str, str]) -> str:
@@ -55,8 +85,12 @@ def notebook_page(
 
     Folders `hidden` (longest first) are left out of code and output. `alts`: what figures show, by name.
     """
-    notebook = nbformat.reads(without_paths(path.read_text(encoding="utf-8"), hidden), as_version=4)
+    hidden = list(hidden)
+    notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    notebook = _hide(notebook, hidden)
     for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = without_values(cell.source, hidden)
         cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
             cell.metadata["alt"] = figure_alt(cell.source, path.stem, alts)
