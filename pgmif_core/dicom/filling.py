@@ -95,12 +95,16 @@ def contour_planes(path: Path, loops: Sequence[NDArray], grid: sitk.Image) -> Pl
     return Planes(frame, origin, heights, [[placed[k][:, :2] for k in group] for group in groups])
 
 
-def _reach(planes: Planes, step: float) -> float:
-    """How far from its plane, in mm, a contour fills: half a slice, or half of the thicker own ones."""
+def _reach(planes: Planes, step: float) -> tuple[float, float]:
+    """How far from its plane, in mm, a contour fills between planes, and beyond the first and last one.
+
+    Half a slice, or half of the thicker own ones: a slice just where the last one ends is none then.
+    """
     steps = np.diff(planes.heights)
     # the least step: a gap between two lesions is no slice thickness
     own = float(steps.min()) / 2 if len(steps) else step / 2
-    return min(max(step / 2, own), max(step / 2, THICKEST_MM / 2))
+    between = min(max(step / 2, own), max(step / 2, THICKEST_MM / 2))
+    return between, between - (step / 4 if between > 0.75 * step else 1e-3)
 
 
 def fill_slices(planes: Planes, grid: sitk.Image) -> NDArray[np.uint8]:
@@ -144,7 +148,7 @@ def _subpixels(grid: sitk.Image, k: int, low: NDArray, high: NDArray) -> NDArray
     return plane + k * steps[:, 2] + np.array(grid.GetOrigin())
 
 
-def _covered(planes: Planes, points: NDArray, reach: float) -> NDArray[np.bool_]:
+def _covered(planes: Planes, points: NDArray, reach: tuple[float, float]) -> NDArray[np.bool_]:
     """Whether points (n, 3) in the contours' frame lie inside those of the nearest plane."""
     covered, heights = np.zeros(len(points), bool), planes.heights
     own = points[:, 2]
@@ -152,7 +156,7 @@ def _covered(planes: Planes, points: NDArray, reach: float) -> NDArray[np.bool_]
     away = np.abs(own - heights[nearest])
     # half way to the next plane belongs to one of the two; half a slice beyond the last one does not
     beyond = (own < heights[0]) | (own > heights[-1])
-    near = away <= reach + np.where(beyond, -1e-3, 1e-3)
+    near = away <= np.where(beyond, reach[1], reach[0] + 1e-3)
     for p in np.unique(nearest[near]):
         here = np.flatnonzero(near & (nearest == p))
         covered[here] = filled(planes.loops[p], points[here, :2])

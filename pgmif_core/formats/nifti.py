@@ -1,6 +1,9 @@
 """NIfTI-1 and -2, single or as a pair, and Analyze: geometry in mm, or a refusal that says why."""
 
 import gzip
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel
@@ -66,7 +69,24 @@ def _affine(path: Path, volume: FileBasedImage, sizes: tuple[int, ...], trust: T
 
 def read_nifti(path: Path, trust: Trust = Trust()) -> Volume:  # noqa: B008
     """A NIfTI or Analyze volume; lengths in mm whatever unit the header has. Raises ImageError."""
-    volume = nibabel.load(path)
+    with _known_spelling(path) as known:
+        volume = nibabel.load(known)
+        return _volume(path, volume, trust)
+
+
+@contextmanager
+def _known_spelling(path: Path) -> Iterator[Path]:
+    """The path, or a link to it in lower case: nibabel knows suffixes in lower or upper case alone."""
+    if path.name in (path.name.lower(), path.name.upper()) or not is_nifti(path.name):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="pgmif-") as folder:
+        link = Path(folder) / path.name.lower()
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def _volume(path: Path, volume: FileBasedImage, trust: Trust) -> Volume:
     sizes = tuple(int(n) for n in volume.header.get_data_shape())
     while len(sizes) > 3 and sizes[-1] == 1:  # written by some tools for a single volume
         sizes = sizes[:-1]

@@ -1,0 +1,310 @@
+"""Masks: integers or probabilities, one structure of several, in the place and of a size that can be."""
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicoms import image, write_rtstruct
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from scipy.ndimage import binary_dilation, binary_fill_holes
+from typer.testing import CliRunner
+
+from pgmif_core.checks import mask_problems, region_problems
+from pgmif_core.cli import app
+from pgmif_core.cohort import patient_problems, read_gtv, read_manifest
+from pgmif_core.images import ImageError, write_image
+from pgmif_core.masks import displaced, mask_note, read_mask
+
+
+def count(mask):
+    return int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
+
+
+def like(voxels, grid):
+    result = sitk.GetImageFromArray(np.asarray(voxels))
+    result.CopyInformation(grid)
+    return result
+
+
+def write(voxels, grid, path):
+    sitk.WriteImage(like(voxels, grid), str(path))
+    return path
+
+
+def call(*arguments, code=0):
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+@pytest.fixture
+def tumour(phantom):
+    return sitk.GetArrayFromImage(phantom.gtv) > 0
+
+
+@pytest.fixture
+def folder(phantom, tmp_path):
+    """A cohort of two; `write_gtv(voxels, name, **columns)` changes the first one's contour."""
+    for k in (1, 2):
+        for name in ("T1w", "T2w", "gtv"):
+            write_image(getattr(phantom, name), tmp_path / f"{name}{k}.nii.gz")
+    return tmp_path
+
+
+def cohort_with(folder, gtv="gtv1.nii.gz", **columns):
+    names = "".join(f",{name}" for name in columns)
+    values = "".join(f",{value}" for value in columns.values())
+    rows = [f"s1,train,T1w1.nii.gz,T2w1.nii.gz,{gtv},x,y{values}",
+            f"s2,test,T1w2.nii.gz,T2w2.nii.gz,gtv2.nii.gz,x,y{',' * len(columns)}"]
+    header = f"subject,split,T1w,T2w,gtv,source,license{names}"
+    (folder / "m.csv").write_text("\n".join([header, *rows]) + "\n")
+    return read_manifest(folder / "m.csv")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_one_label_is_the_tumour_whatever_its_number(folder, phantom, tumour, dtype, value):
+    path = write((tumour * value).astype(dtype), phantom.gtv, folder / "m.nii.gz")
+    assert count(read_mask(path, lambda: None)) == tumour.sum()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_several_labels_need_a_choice(folder, phantom, tumour, suffix):
+    other = np.roll(tumour, 12, axis=2) & ~tumour
+    write((tumour + 4 * other).astype(np.uint8), phantom.gtv, folder / f"two{suffix}")
+    cohort = cohort_with(folder, f"two{suffix}")
+    (problem,) = patient_problems(cohort, "s1")
+    assert "found 2 labels: 1, 4. Set gtv_label" in problem
+    chosen = {"1": tumour, "4": other, "1+4": tumour | other, "all": tumour | other}
+    for label, expected in chosen.items():
+        cohort = cohort_with(folder, f"two{suffix}", gtv_label=label)
+        assert count(read_gtv(cohort, "s1")) == expected.sum()
+    for label, message in (("3", "found only 1, 4"), ("GTV", "as a number")):
+        (problem,) = patient_problems(cohort_with(folder, f"two{suffix}", gtv_label=label), "s1")
+        assert message in problem
+    (problem,) = patient_problems(cohort_with(folder, f"two{suffix}", gtv_roi="GTV"), "s1")
+    assert "gtv_roi is for RTSTRUCT, SEG and .seg.nrrd" in problem
+
+
+def test_a_soft_mask_is_cut_at_one_half_and_says_so(folder, phantom, tumour):
+    soft = np.clip(tumour * 0.9 + 0.05, 0, 1).astype(np.float32)
+    path = write(soft, phantom.gtv, folder / "soft.nii.gz")
+    mask = read_mask(path, lambda: None)
+    assert count(mask) == tumour.sum()
+    assert "were cut at 0.5" in mask_note(mask)
+    said = call("evaluate", folder / "T2w1.nii.gz", "--gtv", path, "--source", folder / "T2w1.nii.gz")
+    assert "were cut at 0.5" in said
+
+
+@pytest.mark.parametrize("values", [
+    lambda t, r: r.random(t.shape) * 800, lambda t, r: r.integers(0, 200, t.shape),
+    lambda t, r: t * 1.0 - 0.5, lambda t, r: t * 3.7 + r.random(t.shape),
+])
+def test_intensities_are_no_mask(folder, phantom, tumour, values):
+    made = values(tumour, np.random.default_rng(0)).astype(np.float32)
+    path = write(made, phantom.gtv, folder / "wrong.nii.gz")
+    for column in ("gtv", "reference"):
+        cohort = cohort_with(folder, reference="wrong.nii.gz") if column == "reference" \
+            else cohort_with(folder, "wrong.nii.gz")
+        assert any("intensities" in p and f"column {column}" in p for p in patient_problems(cohort,
+            "s1"))
+    said = call("evaluate", folder / "T2w1.nii.gz", "--gtv", path, "--source", folder / "T2w1.nii.gz",
+                code=2)
+    assert "intensities" in said
+
+
+def slicer(path, phantom, labels, names, layers=None):
+    """A .seg.nrrd; with `layers` a first axis of layers, as 3-D Slicer writes overlapping segments."""
+    stack = np.stack(labels, axis=-1) if layers else labels[0]
+    if not layers:
+        seg = like(stack.astype(np.uint8), phantom.gtv)
+        for n, name in enumerate(names):
+            for key, value in (("Name", name), ("LabelValue", n + 1), ("Layer", 0)):
+                seg.SetMetaData(f"Segment{n}_{key}", str(value))
+        sitk.WriteImage(seg, str(path))
+        return path
+    spacing = phantom.gtv.GetSpacing()
+    direction = " ".join(f"({','.join(str(spacing[k]) if j == k else '0' for j in range(3))})"
+                         for k in range(3))
+    size = " ".join(map(str, phantom.gtv.GetSize()))
+    head = ["NRRD0004", "type: unsigned char", "dimension: 4", "space: left-posterior-superior",
+            f"sizes: {len(labels)} {size}", f"space directions: none {direction}",
+            "kinds: list domain domain domain", "encoding: raw",
+            f"space origin: ({','.join(map(str, phantom.gtv.GetOrigin()))})"]
+    head += [f"Segment{n}_{key}:={value}" for n, name in enumerate(names)
+             for key, value in (("Name", name), ("LabelValue", 1), ("Layer", n))]
+    path.write_bytes("\n".join(head).encode() + b"\n\n" + stack.astype(np.uint8).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("layered", [False, True])
+def test_segments_are_chosen_by_name(folder, phantom, tumour, layered):
+    other = np.roll(tumour, 9, axis=2)
+    plain = [tumour + 2 * (other & ~tumour)]
+    slicer(folder / "x.seg.nrrd", phantom, [tumour, other] if layered else plain, ("GTV", "Parotid"),
+           layered)
+    expected = {"GTV": tumour, "parotid": other if layered else other & ~tumour, "GT*": tumour}
+    for roi, voxels in expected.items():
+        mask = read_gtv(cohort_with(folder, "x.seg.nrrd", gtv_roi=roi), "s1")
+        assert count(mask) == voxels.sum()
+        assert displaced(mask, phantom.gtv, "T2w") == ""
+    assert count(read_gtv(cohort_with(folder, "x.seg.nrrd"), "s1")) == tumour.sum()  # GTV*
+    (problem,) = patient_problems(cohort_with(folder, "x.seg.nrrd", gtv_roi="lymph"), "s1")
+    assert "no such structure: 'GTV', 'Parotid'" in problem
+    (problem,) = patient_problems(cohort_with(folder, "x.seg.nrrd", gtv_roi="*"), "s1")
+    assert "several" in problem
+
+
+def group(**values):
+    item = Dataset()
+    for name, value in values.items():
+        setattr(item, name, value)
+    return item
+
+
+def dicom_seg(path, frames, fractional=False):
+    """A DICOM SEG of (segment, z, pixels) frames: 1 GTV, 2 Parotid."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    data.Modality, data.SeriesInstanceUID, data.PhotometricInterpretation = "SEG", "1.2.3", "MONOCHROME2"
+    data.SamplesPerPixel, data.PixelRepresentation, data.NumberOfFrames = 1, 0, len(frames)
+    data.Rows, data.Columns = frames[0][2].shape
+    bits = 8 if fractional else 1
+    data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
+    data.SegmentationType = "FRACTIONAL" if fractional else "BINARY"
+    if fractional:
+        data.MaximumFractionalValue = 200
+    data.SharedFunctionalGroupsSequence = [group(
+        PlaneOrientationSequence=[group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+        PixelMeasuresSequence=[group(PixelSpacing=[1, 1], SliceThickness=3)])]
+    data.SegmentSequence = [group(SegmentNumber=s, SegmentLabel=n, SegmentAlgorithmType="MANUAL")
+                            for s, n in ((1, "GTV"), (2, "Parotid"))]
+    data.PerFrameFunctionalGroupsSequence = [group(
+        PlanePositionSequence=[group(ImagePositionPatient=[0, 0, z])],
+        SegmentIdentificationSequence=[group(ReferencedSegmentNumber=s)]) for s, z, _ in frames]
+    pixels = np.concatenate([f.ravel() for *_, f in frames])
+    packed = pixels.astype(np.uint8) if fractional else np.packbits(pixels, bitorder="little")
+    data.add_new(0x7FE00010, "OB", packed.tobytes())
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.fixture
+def blob():
+    pixels = np.zeros((33, 41), np.uint8)
+    pixels[20:30, 20:30] = 1
+    return pixels
+
+
+def test_a_segment_of_a_dicom_seg_alone_is_read(tmp_path, blob):
+    other = np.roll(blob, -15, 1)
+    path = dicom_seg(tmp_path / "a.dcm", [(1, 0, blob), (2, 0, other), (1, 3, blob), (2, 6, other)])
+    assert count(read_mask(path, lambda: None, "GTV")) == 200
+    assert count(read_mask(path, lambda: None)) == 200
+    assert count(read_mask(path, lambda: None, "par*")) == 200
+    with pytest.raises(ImageError, match="no such structure: 'GTV', 'Parotid'"):
+        read_mask(path, lambda: None, "lymph")
+    with pytest.raises(ImageError, match="gtv_roi"):
+        read_mask(path, lambda: None, "", "1")
+
+
+@pytest.mark.parametrize("heights", [(0, 3, 12, 15), (12, 0, 3), (0.0, 2.99, 6.01, 15.0), (5,)])
+def test_empty_slices_of_a_dicom_seg_are_not_stored_and_are_empty(tmp_path, blob, heights):
+    path = dicom_seg(tmp_path / "b.dcm", [(1, z, blob) for z in heights])
+    mask = read_mask(path, lambda: None, "GTV")
+    assert count(mask) == 100 * len(heights)
+    for z in heights:
+        assert mask[mask.TransformPhysicalPointToIndex((25.0, 25.0, float(z)))]
+    if 12 in heights:
+        assert not mask[mask.TransformPhysicalPointToIndex((25.0, 25.0, 9.0))]
+
+
+def test_fractions_of_a_dicom_seg_are_cut_at_one_half(tmp_path, blob):
+    weak = blob * 99
+    weak[20:25] = blob[20:25] * 101
+    mask = read_mask(dicom_seg(tmp_path / "c.dcm", [(1, 0, weak), (1, 3, weak)], True), lambda: None,
+        "GTV")
+    assert count(mask) == 100
+
+
+def test_a_folder_with_one_structure_set_is_read(tmp_path, blob):
+    (tmp_path / "RS").mkdir()
+    dicom_seg(tmp_path / "RS" / "1-1.dcm", [(1, 0, blob), (1, 3, blob)])
+    assert count(read_mask(tmp_path / "RS", lambda: None, "GTV")) == 200
+    grid = image(np.zeros((6, 16, 16)))
+    grid.SetMetaData("frame-of-reference", "1.2.3")
+    write_rtstruct(tmp_path / "RS" / "2.dcm", {"GTV": [np.array([[2, 2, 6], [9, 2, 6], [9, 9, 6.0]])]},
+                   "1.2.3")
+    with pytest.raises(ImageError, match="one structure set, found 2"):
+        read_mask(tmp_path / "RS", lambda: grid)
+
+
+MOVES = {
+    "mirrored": lambda a: np.diag([-1, 1, 1, 1]) @ a,
+    "upside down": lambda a: np.diag([1, 1, -1, 1]) @ a,
+    "identity": lambda a: np.eye(4), "shifted": lambda a: a + np.outer([1.6, 0, 0, 0], [0, 0, 0, 1]),
+    "other spacing": lambda a: a @ np.diag([1.05, 1.05, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("column", ["gtv", "reference"])
+def test_a_mask_of_the_images_matrix_lies_in_its_place(folder, phantom, name, column):
+    mask = nibabel.load(folder / "gtv1.nii.gz")
+    voxels = np.asarray(mask.dataobj)
+    if column == "reference":
+        voxels = np.roll(voxels, 9, axis=0)
+    nibabel.save(nibabel.Nifti1Image(voxels, MOVES[name](mask.affine)), folder / "moved.nii.gz")
+    columns = {"gtv": "moved.nii.gz"} if column == "gtv" else {"reference": "moved.nii.gz"}
+    problems = patient_problems(cohort_with(folder, **columns), "s1")
+    assert any(f"column {column}" in p and "the mask's affine is" in p and "and that of T2w" in p
+               for p in problems)
+    option = ("--gtv", folder / "moved.nii.gz") if column == "gtv" else (
+        "--gtv", folder / "gtv1.nii.gz", "--reference", folder / "moved.nii.gz")
+    said = call("evaluate", folder / "T2w1.nii.gz", *option, "--source", folder / "T1w1.nii.gz", code=2)
+    assert "the mask's affine is" in said
+    assert "gtv_space" not in said
+
+
+def test_a_mask_may_be_off_by_rounding_or_have_a_grid_of_its_own(folder, phantom):
+    mask = nibabel.load(folder / "gtv1.nii.gz")
+    affine = mask.affine.copy()
+    affine[:3, 3] += 0.4
+    nibabel.save(nibabel.Nifti1Image(np.asarray(mask.dataobj), affine), folder / "near.nii.gz")
+    assert not patient_problems(cohort_with(folder, "near.nii.gz"), "s1")
+    cropped = phantom.gtv[5:-5, 5:-5, :]
+    sitk.WriteImage(cropped, str(folder / "cropped.nii.gz"))
+    assert not patient_problems(cohort_with(folder, "cropped.nii.gz"), "s1")
+
+
+@pytest.mark.parametrize("share", ["head", "brain", "half"])
+def test_a_mask_of_the_head_or_the_brain_is_no_tumour(folder, phantom, share):
+    t2w = sitk.GetArrayFromImage(phantom.T2w)
+    head = np.stack([binary_fill_holes(plane > 60) for plane in t2w])
+    if share == "brain":
+        head = ~binary_dilation(~head, iterations=4)
+    if share == "half":
+        head[:, : head.shape[1] // 2] = False
+    write(head.astype(np.uint8), phantom.gtv, folder / "T2_mask.nii.gz")
+    (problem,) = patient_problems(cohort_with(folder, "T2_mask.nii.gz"), "s1")
+    assert "of the head on T2w (at most 33%)" in problem
+    problems = patient_problems(cohort_with(folder, reference="T2_mask.nii.gz"), "s1")
+    assert any("column reference" in p and "of the head" in p for p in problems)
+
+
+def test_a_reference_region_lies_beside_the_tumour(phantom, tumour):
+    beside = like((np.roll(tumour, 20, axis=2) & ~tumour).astype(np.uint8), phantom.gtv)
+    inside = like(binary_dilation(tumour).astype(np.uint8), phantom.gtv)
+    assert region_problems(beside, phantom.gtv) == []
+    assert "voxels of it inside" in region_problems(inside, phantom.gtv)[0]
+    assert "empty mask" in mask_problems(phantom.gtv * 0, phantom.T2w, "T2w")[0]
+
+
+def test_both_a_name_and_a_number_are_refused(folder):
+    with pytest.raises(ValueError, match="found both; keep one"):
+        cohort_with(folder, gtv_roi="GTV", gtv_label="1")
