@@ -189,15 +189,26 @@ def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
 def air_level(image: sitk.Image) -> float:
     """The intensity outside an image's field of view: what its background has, never that of tissue.
 
-    0 of magnitude images, whose lowest value lies there to a hundredth of the range; the lowest value
-    where all are higher (an offset); else the 1st percentile (CT, z-scores), not the minimum: a few
-    ringing voxels would frame the image.
+    Of images without negative values the roundest number that lies below all of them by no more than
+    a hundredth of their range: 0 of magnitude images, the offset where one was added. Else the 1st
+    percentile (CT, z-scores), not the minimum: a few ringing voxels would frame the image.
     """
     low, high = sitk.MinimumMaximum(image)
     if low >= 0:
-        # offsets are whole numbers; what is above them is noise
-        return 0.0 if low <= NEAR_ZERO * (high - low) else float(np.floor(low) if low >= 1 else low)
+        return _roundest(low, NEAR_ZERO * (high - low))
     return min(0.0, float(np.percentile(sitk.GetArrayViewFromImage(image), 1)))
+
+
+def _roundest(value: float, reach: float) -> float:
+    """The roundest number from `value` - `reach` to `value`: 0, few decimal digits, a power of two."""
+    if value <= reach:
+        return 0.0
+    for exponent in range(int(np.log10(value)), -4, -1):
+        power = 2.0 ** int(np.log2(value)) if value >= 256 and exponent < 2 else 0.0
+        for rounded in (power, float(np.floor(value / 10.0**exponent) * 10.0**exponent)):
+            if rounded >= value - reach and rounded > 0:
+                return rounded
+    return float(value)
 
 
 def imaged_part(
