@@ -33,7 +33,7 @@ from pgmif_core.parameters import (
     plain_yaml,
     read_parameters,
 )
-from pgmif_core.staleness import RECORDS, stale_steps, step_keys
+from pgmif_core.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.steps import run_name
 from pgmif_core.supervision import MARK, Ended, marked, supervised
 
@@ -107,8 +107,8 @@ def _forced(
     options: argparse.Namespace, base: Path, config: dict[str, Any], cohort: Cohort
 ) -> list[str]:
     """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
-    if _noted(base) and not (base / RECORDS).is_dir():
-        return ["--forceall"]  # of a version that kept no records
+    if base.is_dir() and any(base.glob("[0-9]*")) and not recorded_here(base):
+        return ["--forceall"]  # of a version that kept no records, or a copy of another run
     try:
         keys = step_keys(config, base.parents[1])
     except ImageError:  # of a header whose voxels cannot be found

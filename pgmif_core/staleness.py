@@ -135,6 +135,13 @@ def _belongs(path: Path, folder: Path, part: str) -> bool:
     return not hidden and (not part or inner.parts[0].split(".")[0] == part)
 
 
+def recorded_here(base: Path) -> bool:
+    """Whether a run has records, and all of them are its own: a copied folder brings others."""
+    records = [json.loads(path.read_text()) for path in (base / RECORDS).glob("*.json")]
+    own = (f"results/{base.name}/", f"figures/{base.name}/")
+    return bool(records) and all(o.startswith(own) for r in records for o in r["outputs"])
+
+
 def stale_steps(base: Path, keys: Mapping[str, str], evidence: bool) -> dict[str, str]:
     """First output of every executed step that must be made again, and why.
 
