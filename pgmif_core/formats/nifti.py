@@ -76,12 +76,13 @@ def read_nifti(path: Path, trust: Trust = Trust()) -> Volume:  # noqa: B008
 
 @contextmanager
 def _known_spelling(path: Path) -> Iterator[Path]:
-    """The path, or a link to it in lower case: nibabel knows suffixes in lower or upper case alone."""
-    if path.name in (path.name.lower(), path.name.upper()) or not is_nifti(path.name):
+    """The path, or a link to it: nibabel knows suffixes in lower or upper case alone, no .Nii.Gz."""
+    suffix = next((s for s in NIFTI_SUFFIXES[::-1] if path.name.lower().endswith(s)), "")
+    if not suffix or path.name[-len(suffix) :] in (suffix, suffix.upper()):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="pgmif-") as folder:
-        link = Path(folder) / path.name.lower()
+        link = Path(folder) / f"image{suffix}"
         link.symlink_to(path.resolve())
         yield link
 
