@@ -14,9 +14,9 @@ from pgmif_core.dicom import Identity
 from pgmif_core.images import imaged_part, overlap_fraction, resample, same_grid
 from pgmif_core.masks import displaced
 from pgmif_core.regions import head_mask
+from pgmif_core.registration import FEWEST_VOXELS
 
 SMALLEST_OVERLAP = 0.1
-FEWEST_VOXELS = 4  # coarser levels of the registration smooth over this many
 LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this
 LOCALIZER_SLICES = 12  # a series of fewer, in a plane of its own, is a localizer
 COARSE_MM = 1.8  # fluid is looked for on pixels of this size
@@ -54,27 +54,26 @@ def pair_problems(images: Mapping[str, sitk.Image], unlikely: bool = False) -> l
     if "T2w" not in images:
         return []
     problems = [
-        f"{name} and T2w do not overlap in space; are they of the same patient and session? Check "
-        "their orientation and origin."
+        f"expected {name} and T2w of one place, found that they do not overlap in space; are they of "
+        "the same patient and session? Check their orientation and origin."
         for name, image in images.items()
         if name != "T2w" and overlap_fraction(image, images["T2w"]) < SMALLEST_OVERLAP
     ]
     problems += [
-        f"{first} and {second} hold the same image; expected one file of each sequence. Correct one of "
-        "the two." for first, second in combinations(images, 2) if _equal(images[first], images[second])
+        f"expected one image of each sequence, found that {first} and {second} hold the same image. "
+        "Correct one of the two."
+        for first, second in combinations(images, 2) if _equal(images[first], images[second])
     ]
     if problems or unlikely or any(min(i.GetSize()) < FEWEST_VOXELS for i in images.values()):
         return problems
     problems += [
-        f"{name} looks like a localizer: {count} slices in a plane of their own. Name the series "
-        "itself. "
-        f"{UNLIKELY}" for name, count in _localizers(images)
+        f"expected a series, found that {name} looks like a localizer: {count} slices in a plane of "
+        f"their own. Name the series itself. {UNLIKELY}" for name, count in _localizers(images)
     ]
     if not problems and "T1w" in images and exchanged(images["T1w"], images["T2w"]):
         problems.append(
-            "T1w and T2w look exchanged: fluid is bright on the image named T1w and dark on the one "
-            "named "
-            f"T2w. Exchange them. {UNLIKELY}"
+            "expected fluid dark on T1w and bright on T2w, found the reverse: the two look exchanged. "
+            f"Exchange them. {UNLIKELY}"
         )
     return problems
 
@@ -85,10 +84,9 @@ def identity_problems(known: Mapping[str, Identity], different: bool = False) ->
     if different or len(set(named.values())) < 2:
         return []
     return [
-        f"{', '.join(named)} are of different patients: their PatientID differs. Bring the series of "
-        "one "
-        "patient; pass --allow-different-patients (allow_different_patients: true) if they were given "
-        "different names on purpose."
+        f"expected {', '.join(named)} of one patient, found that their PatientID differs. Bring the "
+        "series of one patient; pass --allow-different-patients (allow_different_patients: true) if "
+        "they were given different names on purpose."
     ]
 
 
@@ -122,8 +120,7 @@ def region_problems(reference: sitk.Image, gtv: sitk.Image) -> list[str]:
     if not shared.any():
         return []
     return [f"expected a reference region beside the tumour, found {int(shared.sum())} voxels of it "
-            "inside. "
-            "Draw it elsewhere."]
+            "inside. Draw it elsewhere."]
 
 
 def _equal(first: sitk.Image, second: sitk.Image) -> bool:

@@ -49,16 +49,14 @@ def fraction_in_head(mask: sitk.Image, image: sitk.Image) -> float:
 
 def misplaced(mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour") -> str:
     """Why a contour cannot belong to an image (`name` says which); '' if it can."""
-    hint = "check that it is this patient's, its geometry, and gtv_space"
-    inside = fraction_inside(mask, image)
-    if inside == 0:
-        return f"the {what} lies outside the {name} volume; {hint}"
+    inside, found = fraction_inside(mask, image), ""
     if inside < LEAST_INSIDE:
-        return f"only {inside:.0%} of the {what} lies inside the {name} volume; {hint}"
-    in_head = fraction_in_head(mask, image)
-    if in_head < LEAST_INSIDE:
-        return f"{1 - in_head:.0%} of the {what} lies in the air around the head on {name}; {hint}"
-    return ""
+        part = "it" if inside == 0 else f"{1 - inside:.0%} of it"
+        found = f"{part} outside the {name} volume"
+    elif (in_head := fraction_in_head(mask, image)) < LEAST_INSIDE:
+        found = f"{1 - in_head:.0%} of it in the air around the head"
+    return found and (f"expected the {what} inside the head on {name}, found {found}; check that it is "
+                      "this patient's, its geometry, and gtv_space")
 
 
 def oversized(mask: sitk.Image, image: sitk.Image, name: str, what: str = "tumour") -> str:

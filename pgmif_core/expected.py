@@ -17,8 +17,7 @@ def expect_image(name: str, image: Tensor, axes: str = "(…, h, w)", least: int
     if not image.is_floating_point():
         raise TypeError(
             f"{name}: expected floating intensities in [0, 1], found {image.dtype}; differences of "
-            "whole "
-            "numbers would wrap. Convert and scale it: image.float() / 255"
+            "whole numbers would wrap. Convert and scale it: image.float() / 255"
         )
     if image.ndim < least or 0 in image.shape:
         raise ValueError(f"{name}: expected a tensor {axes} with no empty axis, found shape "
@@ -72,6 +71,5 @@ def expect_unit_range(name: str, image: Tensor) -> None:
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise ValueError(
             f"{name}: expected intensities in [0, 1], found {low:g} to {high:g}; min-max normalise "
-            "every "
-            "slice first"
+            "every slice first"
         )

@@ -40,8 +40,7 @@ def gradient_norm(gradient: Float[Tensor, "*field"], dims: int = 2) -> Float[Ten
     expect_image("gradient", gradient, "(…, 3, d, h, w)" if dims == 3 else "(…, 2, h, w)", dims + 1)
     if gradient.shape[-dims - 1] != dims:
         raise ValueError(f"gradient: expected {dims} components before the last {dims} axes, found "
-                         "shape "
-                         f"{tuple(gradient.shape)}")
+                         f"shape {tuple(gradient.shape)}")
     squared = gradient.square().sum(dim=-dims - 1)
     flat = squared == 0
     # sqrt has an infinite derivative at 0, and 0 · ∞ = NaN: it must never see a zero

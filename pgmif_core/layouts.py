@@ -192,8 +192,8 @@ def _of_one_person(patient: Found) -> Found:
     named = {column: who for column, who in named.items() if who}
     if len(set(named.values())) < 2:
         return patient
-    return patient._replace(refused=f"{', '.join(named)} are of different patients: their PatientID "
-                                    "differs")
+    return patient._replace(refused=f"expected {', '.join(named)} of one patient, found that their "
+                                    "PatientID differs")
 
 
 def unused(folder: Path, patients: Sequence[Found]) -> list[str]:

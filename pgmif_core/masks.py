@@ -68,10 +68,8 @@ def read_mask(
         if chosen.roi and not anything and not path.is_dir():
             raise ImageError(
                 f"{path}: expected names of structures to choose {chosen.roi!r} from, found a file "
-                "that has "
-                "none. gtv_roi is for RTSTRUCT, SEG and .seg.nrrd; leave it empty, or choose by number "
-                "in "
-                "gtv_label."
+                "that has none. gtv_roi is for RTSTRUCT, SEG and .seg.nrrd; leave it empty, or "
+                "choose by number in gtv_label."
             )
         return _labelled(path, read_image(path, trust), chosen.label)
 
@@ -184,9 +182,8 @@ def displaced(mask: sitk.Image, image: sitk.Image, name: str) -> str:
     return (
         f"expected a mask of {name}'s matrix ({size}) in its place, found it up to {apart:.1f} mm away; "
         f"the mask's affine is\n{_shown(mask)}\nand that of {name}\n{_shown(image)}\nCopy {name}'s "
-        "affine "
-        "to the mask if their voxels belong together, or resample the mask to another grid if they do "
-        "not"
+        f"affine to the mask if their voxels belong together; resample the mask onto {name} if it was "
+        "reoriented and its own affine is right"
     )
 
 

@@ -59,8 +59,7 @@ def contrast_to_noise_ratio(
     noise = outside.std() if pooled else _within_slices(image, reference)
     if noise == 0:
         raise ValueError("the reference region is constant (σ = 0): expected some noise, found none; "
-                         "the "
-                         "CNR is undefined")
+                         "the CNR is undefined")
     return float((inside.mean() - outside.mean()) / noise)
 
 
@@ -89,8 +88,7 @@ def inter_patient_cv(values: ArrayLike) -> float:
 def _edge_strengths(fused: NDArray, source: NDArray, tumour: NDArray) -> tuple[NDArray, NDArray]:
     if np.shape(fused) != np.shape(source):
         raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape: "
-                         "expected "
-                         "one, found two")
+                         "expected one, found two")
     both = [_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
     images = torch.from_numpy(np.stack(both))
     g_fused, g_source = sobel_magnitude(images).numpy()

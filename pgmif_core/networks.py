@@ -136,8 +136,7 @@ class Generator(nn.Module):
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(
                     f"{name}: expected a whole number from {low} to {high}, found {value!r}; fusion "
-                    "needs "
-                    "at least two modalities"
+                    "needs at least two modalities"
                 )
         self.settings = {"modalities": modalities, "channels": channels, "start": start}
         self.method = ""  # what it was trained as, and on which sequences, where known

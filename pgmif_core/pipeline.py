@@ -232,13 +232,11 @@ def reproduce(options: argparse.Namespace) -> int:
             status = _run(command, root, descriptor, mark)
     except FolderTaken as error:
         print(f"pgmif: results/{name} is being made by {_owner(error)}, or give this run a name of its "
-              "own: "
-              "--set run=NAME", file=sys.stderr)
+              "own: --set run=NAME", file=sys.stderr)
         return 2
     except Ended as error:
         print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command "
-              "goes "
-              "on from here.", file=sys.stderr)
+              "goes on from here.", file=sys.stderr)
         return 128 + error.number
     dry = bool({"-n", "--dry-run"} & set(options.snakemake))
     return _said(status, name, start, dry)

@@ -78,8 +78,8 @@ def reference_region(
         reference[k, top : top + size[0], left : left + size[1]] = True
     if not reference.any():
         raise ValueError(
-            f"no {window_mm:g} mm window inside the head lies {nearest_mm:g}-{farthest_mm:g} mm from "
-            "the tumour in any slice. Is the contour in the right place? If so, use a smaller window "
-            "or a larger distance (reference_window_mm, reference_farthest_mm)"
+            f"expected a {window_mm:g} mm window inside the head {nearest_mm:g}-{farthest_mm:g} mm from "
+            "the tumour, found none in any slice. Is the contour in the right place? If so, use a "
+            "smaller window or a larger distance (reference_window_mm, reference_farthest_mm)"
         )
     return reference

@@ -22,6 +22,7 @@ STEPS = 40
 MOST_BSPLINE_MM = 15.0  # soft tissue of one session moves less; more is a runaway
 MOST_VOLUME_CHANGE = 0.15  # of an affine stage: heads do not grow between two sequences
 JACOBIAN_GRID_MM = 4.0
+FEWEST_VOXELS = 4  # along every axis: what the filters of the coarser levels need
 
 
 class Registration(NamedTuple):
@@ -96,10 +97,13 @@ def _method(sampling: float, seed: int, mask: sitk.Image) -> sitk.ImageRegistrat
 
 
 def _shrink(image: sitk.Image, factor: int) -> sitk.Image:
-    """Coarser in-plane, and through-plane only as far as voxels stay near cubic."""
+    """Coarser in-plane, and through-plane only as far as voxels stay near cubic and enough are left."""
     spacing = image.GetSpacing()
     target = factor * min(spacing)
-    factors = [max(1, round(target / s)) for s in spacing]
+    factors = [
+        max(1, min(round(target / s), n // FEWEST_VOXELS))
+        for s, n in zip(spacing, image.GetSize(), strict=True)
+    ]
     # bins are averaged: sitk.Shrink picks one voxel and is half a voxel off for even factors
     return sitk.BinShrink(image, factors)
 
@@ -195,6 +199,11 @@ def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) ->
         return 0.0
 
 
+def _reason(error: RuntimeError) -> str:
+    """The last line of an error of ITK: those before name its own files."""
+    return str(error).strip().rsplit("\n", 1)[-1].rsplit("): ", 1)[-1]
+
+
 def _mean_shift(transform: sitk.Transform, points: NDArray) -> float:
     return float(np.linalg.norm(transform_points(transform, points) - points, axis=1).mean())
 
@@ -256,7 +265,11 @@ def register(
     points = head_points(fixed, 500, seed)
     identity = sitk.Transform(3, sitk.sitkIdentity)
     before = _metric(fixed, moving, identity)
-    rigid = rigid_registration(fixed, moving, seed + 1)
+    try:
+        rigid = rigid_registration(fixed, moving, seed + 1)
+    except RuntimeError as error:
+        return Registration(identity, "failed", 0.0, 0.0, before, before, time.perf_counter() - start,
+                            note=f"rigid stage ended: {_reason(error)}")
     rigid_mm = _mean_shift(rigid, points)
     if same_grid(fixed, moving) and rigid_mm < ALIGNED_MM:
         return Registration(
@@ -276,7 +289,12 @@ def register(
         else:
             notes.append(f"affine stage given up (volume change {change:.0%})")
     if use_bspline and stage != "failed":
-        spline = bspline_registration(fixed, moving, transform, seed + 1)
+        try:
+            spline = bspline_registration(fixed, moving, transform, seed + 1)
+        except RuntimeError as error:
+            notes.append(f"B-spline ended: {_reason(error)}")
+            return Registration(transform, stage, rigid_mm, 0.0, before, after,
+                                time.perf_counter() - start, note="; ".join(notes))
         both = sitk.CompositeTransform([transform, spline])
         refined, jacobian = _metric(fixed, moving, both), smallest_jacobian(spline, fixed)
         problem = _spline_problem(spline, points, jacobian)

@@ -51,7 +51,8 @@ def fuse_images(
     for name in names:
         if overlap_fraction(images[name], t2w) < SMALLEST_OVERLAP:
             raise ImageError(
-                f"{name} and T2w do not overlap in space; are they of the same patient and session?"
+                f"expected {name} and T2w of one place, found that they do not overlap in space; are "
+                "they of the same patient and session?"
             )
     if isinstance(weights, (Generator, PlusSettings)):
         names = _in_the_order_of(weights, names)
@@ -110,7 +111,8 @@ def measure(
     covered = imaged & stack.any(axis=(2, 3)).all(axis=1)[:, None, None]
     drawn = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0
     if not drawn.any():
-        raise ImageError("the GTV has no voxel inside the fused image; do they share one space?")
+        raise ImageError("expected the GTV inside the fused image, found no voxel of it there; do they "
+                         "share one space?")
     mask = drawn & covered
     if not mask.any():
         raise ImageError(f"expected sources that show the tumour, found none of its slices on all of "

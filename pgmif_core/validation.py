@@ -32,9 +32,8 @@ class ManifestError(ValueError):
 def column_problems(path: Path, columns: list[str]) -> list[str]:
     """Unknown, missing, misspelt and repeated columns."""
     if len(columns) > MOST_COLUMNS:
-        return [f"{path}, header: expected at most {MOST_COLUMNS} columns, found {len(columns)}; is it "
-                "a "
-                "manifest?"]
+        return [f"{path}, header: expected at most {MOST_COLUMNS} columns, found {len(columns)}; is "
+                "it a manifest?"]
     known = (*REQUIRED, *OPTIONAL, *FURTHER_MODALITIES)
     missing = [c for c in REQUIRED if c not in columns]
     problems = []

@@ -19,6 +19,8 @@ COLUMNS = {
     "gtv_roi": "--roi", "gtv_label": "--label", ", its geometry, and gtv_space": ", and its geometry",
     ", or name the modality that it was drawn on in gtv_space": "",
     " Name the modality that it was drawn on in gtv_space.": " Draw it on the fused image's slices.",
+    "use a smaller window or a larger distance (reference_window_mm, reference_farthest_mm)":
+        "draw a region and name it by --reference.",
 }
 
 
@@ -60,15 +62,20 @@ def evaluate(
         from pgmif_core.single import measure
 
         trust = Trust(assume_ras, allow_outside)
-        images = {n: read_image(p, trust) for n, p in _sources(sources).items()}
+        given = _sources(sources)
+        images = {n: read_image(p, trust) for n, p in given.items()}
         image = read_image(fused, trust)
         mask = read_mask(gtv, lambda: image, roi, label, trust)
         region = read_mask(reference, lambda: image, "*", trust=trust) if reference else None
-        _check_masks(gtv, mask, reference, region, image)
+        _check_masks(gtv, mask, reference, region, fused, image)
         for name in (n for n, i in images.items() if not same_grid(i, image)):
             warn(f"CHECK: {name} is not on the grid of the fused image; is it registered to T2w? "
                  "`pgmif fuse --save-registered` writes sequences that are.")
-        table = measure(image, mask, images, region)
+        try:
+            table = measure(image, mask, images, region)
+        except ValueError as error:
+            files = ", ".join(map(str, (fused, gtv, *given.values())))
+            raise ValueError(f"{files}: {error}") from error
         if csv:
             with replacing(csv) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
@@ -79,12 +86,13 @@ def evaluate(
 
 
 def _check_masks(
-    gtv: Path, mask: sitk.Image, reference: Path | None, region: sitk.Image | None, image: sitk.Image
+    gtv: Path, mask: sitk.Image, reference: Path | None, region: sitk.Image | None, fused: Path,
+    image: sitk.Image,
 ) -> None:
-    problems = [f"{gtv}: {p}" for p in mask_problems(mask, image, "fused")]
+    problems = [f"{gtv}, on {fused}: {p}" for p in mask_problems(mask, image, "fused")]
     if region is not None:
         own = mask_problems(region, image, "fused", "reference region")
-        problems += [f"{reference}: {p}" for p in own or region_problems(region, mask)]
+        problems += [f"{reference}, on {fused}: {p}" for p in own or region_problems(region, mask)]
     if problems:
         raise ValueError("\n  - ".join(problems))
     for path, read in ((gtv, mask), (reference, region)):

@@ -82,8 +82,7 @@ def _check_output(output: Path, force: bool) -> bool:
     if output.suffix and not as_file and not output.is_dir():
         raise ValueError(
             f"{output}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}, or one without a dot "
-            "for "
-            f"a folder of DICOM files, found {output.suffix}. Name another."
+            f"for a folder of DICOM files, found {output.suffix}. Name another."
         )
     if as_file and output.is_dir():
         raise ValueError(f"{output}: expected no folder of that name, found one. Name another file.")
@@ -124,7 +123,9 @@ def _read_sequences(
     images = {name: read_image(path, trust) for name, path in paths.items()}
     problems = [f"{paths[name]}: {p}" for name, i in images.items() for p in image_problems(name, i)]
     known = {name: series_identity(path) for name, path in paths.items()}
-    problems += pair_problems(images, unlikely) + identity_problems(known, different)
+    together = ", ".join(map(str, paths.values()))
+    problems += [f"{together}: {p}" for p in
+                 pair_problems(images, unlikely) + identity_problems(known, different)]
     if problems:
         raise ValueError("\n  - ".join(["refused, nothing was started:", *problems]))
     for note in identity_notes(known):

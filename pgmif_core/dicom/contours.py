@@ -119,8 +119,7 @@ def rasterise(path: str | os.PathLike, pattern: str, grid: sitk.Image) -> sitk.I
         reason = " ".join(str(error).split())[:120]
         raise ContourError(
             f"{path}: expected a readable structure set, found one that is damaged or contradicts "
-            "itself "
-            f"({type(error).__name__}: {reason}). Export it again."
+            f"itself ({type(error).__name__}: {reason}). Export it again."
         ) from error
     if not mask.any():
         raise ContourError(

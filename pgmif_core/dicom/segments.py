@@ -69,8 +69,7 @@ def _read_seg(path: Path, number: int) -> sitk.Image:
     if np.abs(index - index.round()).max() > ON_A_SLICE or index.max() >= MOST_SLICES:
         raise ContourError(
             f"{path}: expected frames every {step:.2f} mm, found some between them; the file is "
-            "damaged. "
-            "Export it again."
+            "damaged. Export it again."
         )
     own = [int(f.SegmentIdentificationSequence[0].ReferencedSegmentNumber) if
            "SegmentIdentificationSequence" in f else number

@@ -74,8 +74,7 @@ def check_count(path: Path, sizes: Sequence[int]) -> int:
     """Number of voxels of sizes that are all positive and not absurd; ImageError otherwise."""
     if any(size < 1 for size in sizes):
         raise ImageError(f"{path}: expected positive sizes, found {tuple(sizes)}; the header is "
-                         "damaged. "
-                         "Copy or convert the file again.")
+                         "damaged. Copy or convert the file again.")
     count = 1
     for size in sizes:
         count *= size

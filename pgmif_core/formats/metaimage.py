@@ -1,5 +1,6 @@
 """MetaImage (.mha, .mhd): header and voxels."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ TYPES = {
     "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }
 LAST = "ElementDataFile"
+NAME = re.compile(r"[A-Za-z_][\w .:|()\[\]-]*")  # others' too: ITK keeps those of NIfTI, like dim[0]
 
 
 class Header(NamedTuple):
@@ -44,7 +46,7 @@ def read_header(path: Path) -> Header:
         line, newline, _ = text[at:].partition(b"\n")
         key, separator, value = line.decode("utf-8", "replace").partition("=")
         at += len(line) + len(newline)
-        if not newline or not separator or not key.strip().isidentifier() or len(fields) > 200:
+        if not newline or not separator or not NAME.fullmatch(key.strip()) or len(fields) > 500:
             raise ImageError(f"{path}: expected the header of a MetaImage up to '{LAST} =', found "
                              f"{line[:60]!r}. Convert the file again.")
         fields[key.strip()] = value.strip()
@@ -64,8 +66,7 @@ def data_names(path: Path, header: Header) -> list[str]:
         return list(header.listed[:10_000])
     if "%" in named:
         raise ImageError(f"{path}: expected a file of voxels, or LIST and their names, found the "
-                         "pattern "
-                         f"{named!r}. Save the volume as one file.")
+                         f"pattern {named!r}. Save the volume as one file.")
     return [named]
 
 
@@ -125,8 +126,7 @@ def read_metaimage(path: Path, trust: Trust = Trust()) -> Volume:  # noqa: B008
 def _voxels(path: Path, header: Header, sizes: list[int], kind: np.dtype, trust: Trust) -> NDArray:
     if header.fields.get("BinaryData", "True").strip().lower() not in ("true", "1"):
         raise ImageError(f"{path}: expected binary voxels, found text (BinaryData = False). Save it "
-                         "again "
-                         "as binary.")
+                         "again as binary.")
     packing = "gzip" if _yes(header, "CompressedData") else "raw"
     names = data_names(path, header)
     files = [checked_data_file(path, name, trust) for name in names] or [path]
@@ -134,8 +134,7 @@ def _voxels(path: Path, header: Header, sizes: list[int], kind: np.dtype, trust:
     skip = (_numbers(path, header, "HeaderSize", kind=int) or [0])[0]
     if count % len(files) or skip < -1:
         raise ImageError(f"{path}: expected files of equal parts after a header of 0 or more bytes, "
-                         "found "
-                         f"{len(files)} files and HeaderSize {skip}.")
+                         f"found {len(files)} files and HeaderSize {skip}.")
     part = count // len(files)
     arrays = []
     for file in files:

@@ -61,8 +61,7 @@ def _affine(path: Path, volume: FileBasedImage, sizes: tuple[int, ...], trust: T
             raise ImageError(
                 f"{path}: expected one place in space, found two: sform\n{np.round(first[:3], 3)}\nand "
                 f"qform\n{np.round(second[:3], 3)}\nlie {apart:.1f} mm apart. Remove the wrong one "
-                "(code "
-                "0), or write the file again from the right one."
+                "(code 0), or write the file again from the right one."
             )
     return next(iter(frames.values()), None)
 
@@ -94,9 +93,8 @@ def _volume(path: Path, volume: FileBasedImage, trust: Trust) -> Volume:
     check_sizes(path, sizes)
     kind = volume.get_data_dtype()
     if kind.kind not in "biuf" or kind.names:
-        raise ImageError(f"{path}: expected one number per voxel, found type {kind}. Convert the image "
-                         "to "
-                         "grey values.")
+        raise ImageError(f"{path}: expected one number per voxel, found type {kind}. Convert the "
+                         "image to grey values.")
     holder = Path(volume.file_map["image"].filename or path)
     packed = holder.name.lower().endswith((".gz", ".bz2", ".zst"))
     check_room(holder, int(np.prod(sizes, dtype=object)) * kind.itemsize, packed)
