@@ -17,15 +17,10 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.cohort import read_manifest
+from pgmif_core.displacements import displacement_error, head_points, smallest_jacobian
 from pgmif_core.parameters import find_root, read_parameters
 from pgmif_core.phantom import make_phantom
-from pgmif_core.registration import (
-    displacement_error,
-    head_points,
-    register,
-    rigid_registration,
-    smallest_jacobian,
-)
+from pgmif_core.registration import register, rigid_registration
 from pgmif_core.steps import write_table
 from pgmif_core.volumes import phantom_size
 

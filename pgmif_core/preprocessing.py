@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from pgmif_core.code_of import code_of
 from pgmif_core.cohort import Cohort, read_gtv, read_reference
 from pgmif_core.contours import fraction_inside
+from pgmif_core.displacements import displacement_error, head_points
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import file_hash
 from pgmif_core.images import imaged_part, read_displacement, resample, write_image
@@ -20,7 +21,7 @@ from pgmif_core.methods import T2W
 from pgmif_core.parameters import Parameters
 from pgmif_core.qc import missing_parts, qc_flags, qc_page
 from pgmif_core.regions import reference_region
-from pgmif_core.registration import displacement_error, head_points, register
+from pgmif_core.registration import register
 from pgmif_core.slices import (
     PatientSlices,
     hot_voxels,

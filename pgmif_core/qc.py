@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pgmif_core.displacements import displacement_lengths
 from pgmif_core.pages import table_html, write_page
-from pgmif_core.registration import displacement_lengths
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
 BENT_MM = 4.0

@@ -11,8 +11,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif_core.displacements import (
+    head_of,
+    head_points,
+    mean_shift,
+    smallest_jacobian,
+    transform_points,
+)
 from pgmif_core.images import resample, same_grid
-from pgmif_core.regions import head_mask
 
 ALIGNED_MM = 1.0  # mean rigid correction below which a shared grid counts as registered already
 CONTROL_SPACING_MM = 40.0
@@ -21,7 +27,6 @@ SAMPLES_PER_STEP = 5000
 STEPS = 40
 MOST_BSPLINE_MM = 15.0  # soft tissue of one session moves less; more is a runaway
 MOST_VOLUME_CHANGE = 0.15  # of an affine stage: heads do not grow between two sequences
-JACOBIAN_GRID_MM = 4.0
 FEWEST_VOXELS = 4  # along every axis: what the filters of the coarser levels need
 
 
@@ -44,45 +49,6 @@ class Registration(NamedTuple):
     seconds: float
     smallest_jacobian: float = 1.0
     note: str = ""
-
-
-def head_points(image: sitk.Image, count: int = 4000, seed: int = 0) -> NDArray[np.float64]:
-    """Random voxel centres inside the head, (count, 3) in mm: where errors are measured."""
-    inside = np.argwhere(head_mask(sitk.GetArrayViewFromImage(image)[None], fill=True))
-    if len(inside) == 0:
-        raise ValueError("no head found: the image is constant")
-    rng = np.random.default_rng(seed)
-    chosen = inside[rng.choice(len(inside), min(count, len(inside)), replace=False)][:, ::-1]
-    return np.array([image.TransformIndexToPhysicalPoint(p.tolist()) for p in chosen])
-
-
-def transform_points(transform: sitk.Transform, points: NDArray) -> NDArray:
-    """Apply a transform to (n, 3) points in mm."""
-    return np.array([transform.TransformPoint(p.tolist()) for p in points])
-
-
-def displacement_error(
-    transform: sitk.Transform, true_displacement: sitk.Image, points: NDArray
-) -> NDArray[np.float64]:
-    """Target registration error in mm at T2w points, against a phantom's true displacement.
-
-    The transform sends a T2w point to T1w; the truth sends it back; the error is the distance
-    from where it started.
-    """
-    truth = sitk.DisplacementFieldTransform(sitk.Image(true_displacement))
-    returned = transform_points(truth, transform_points(transform, points))
-    return np.linalg.norm(returned - points, axis=1)
-
-
-def _mask(image: sitk.Image) -> sitk.Image:
-    head = head_mask(sitk.GetArrayViewFromImage(image)[None], fill=True).astype(np.uint8)
-    mask = sitk.GetImageFromArray(head)
-    mask.CopyInformation(image)
-    return sitk.BinaryDilate(mask, (3, 3, 1))
-
-
-def _on_grid(mask: sitk.Image, grid: sitk.Image) -> sitk.Image:
-    return resample(mask, grid, nearest=True)
 
 
 def _method(sampling: float, seed: int, mask: sitk.Image) -> sitk.ImageRegistrationMethod:
@@ -118,7 +84,7 @@ def _best_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler3DTransform:
     starts[0].SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
     filters = sitk.CenteredTransformInitializerFilter
     for kind, pair in (
-        (filters.GEOMETRY, (fixed, moving)), (filters.MOMENTS, (_mask(fixed), _mask(moving))),
+        (filters.GEOMETRY, (fixed, moving)), (filters.MOMENTS, (head_of(fixed), head_of(moving))),
     ):
         start = sitk.CenteredTransformInitializer(*pair, sitk.Euler3DTransform(), kind)
         starts.append(sitk.Euler3DTransform(start))
@@ -130,7 +96,7 @@ def rigid_registration(fixed: sitk.Image, moving: sitk.Image, seed: int) -> sitk
     transform = _best_start(fixed, moving)
     for factor, sampling, step in ((4, 0.5, 1.0), (2, 0.2, 0.5)):
         small = _shrink(fixed, factor)
-        method = _method(sampling, seed, _on_grid(_mask(fixed), small))
+        method = _method(sampling, seed, resample(head_of(fixed), small, nearest=True))
         method.SetOptimizerAsRegularStepGradientDescent(
             step, 0.01, 80, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
         )
@@ -150,7 +116,7 @@ def affine_registration(
     affine.SetTranslation(start.GetTranslation())
     affine.SetCenter(start.GetCenter())
     small = _shrink(fixed, 2)
-    method = _method(0.5, seed, _on_grid(_mask(fixed), small))
+    method = _method(0.5, seed, resample(head_of(fixed), small, nearest=True))
     # regular steps, good for the rigid stage, run away along the scales
     method.SetOptimizerAsConjugateGradientLineSearch(1.0, 30, 1e-5, 5)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -173,7 +139,7 @@ def bspline_registration(
     mesh = [max(1, round(e / CONTROL_SPACING_MM)) for e in extent]
     spline = sitk.BSplineTransformInitializer(fixed, mesh, 3)
     small, small_moving = _shrink(fixed, 2), _shrink(moving, 2)
-    mask = _on_grid(_mask(fixed), small)
+    mask = resample(head_of(fixed), small, nearest=True)
     sampling = min(0.99, SAMPLES_PER_STEP / small.GetNumberOfPixels())
     path = []
     for step in range(STEPS):
@@ -190,7 +156,7 @@ def bspline_registration(
 
 def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
     small = _shrink(fixed, 2)
-    method = _method(0.3, 1, _on_grid(_mask(fixed), small))
+    method = _method(0.3, 1, resample(head_of(fixed), small, nearest=True))
     method.SetMovingInitialTransform(transform)
     method.SetInitialTransform(sitk.Euler3DTransform())
     try:
@@ -202,34 +168,6 @@ def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) ->
 def _reason(error: RuntimeError) -> str:
     """The last line of an error of ITK: those before name its own files."""
     return str(error).strip().rsplit("\n", 1)[-1].rsplit("): ", 1)[-1]
-
-
-def _mean_shift(transform: sitk.Transform, points: NDArray) -> float:
-    return float(np.linalg.norm(transform_points(transform, points) - points, axis=1).mean())
-
-
-def displacement_lengths(transform: sitk.Transform, grid: sitk.Image) -> NDArray[np.float64]:
-    """How far a transform moves every voxel of a grid, (slices, h, w) in mm."""
-    field = sitk.TransformToDisplacementField(
-        transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(),
-        grid.GetDirection(),
-    )
-    return np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1)
-
-
-def smallest_jacobian(transform: sitk.Transform, fixed: sitk.Image) -> float:
-    """Least Jacobian determinant of a transform inside the head, on a grid of about 4 mm."""
-    factors = [max(1, round(JACOBIAN_GRID_MM / s)) for s in fixed.GetSpacing()]
-    coarse = sitk.BinShrink(fixed, factors)
-    field = sitk.TransformToDisplacementField(
-        transform, sitk.sitkVectorFloat64, coarse.GetSize(), coarse.GetOrigin(),
-        coarse.GetSpacing(), coarse.GetDirection(),
-    )
-    values = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
-    head = sitk.GetArrayFromImage(_on_grid(_mask(fixed), coarse)) > 0
-    inner = (slice(1, -1),) * 3  # differences at the border of the volume are not defined
-    own = values[inner][head[inner]]
-    return float(own.min()) if own.size else 1.0
 
 
 def _spline_problem(spline: sitk.Transform, points: NDArray, jacobian: float) -> str:
@@ -250,7 +188,7 @@ def register(
 
     Volumes on one grid that a rigid registration would move by less than 1 mm on average are
     left alone: public data often comes registered, and interpolating again only blurs. A stage that
-    makes mutual information worse, folds space, moves anything by more than 15 mm or, affine, changes
+    cannot be computed, makes mutual information worse, folds space, moves anything by more than 15 mm or, affine, changes
     volume by more than 15 % is given up for the one before, and `note` says so; if even the rigid
     stage does not improve it, nothing is moved and `stage` is 'failed': look at such a patient
     before using it.
@@ -270,41 +208,48 @@ def register(
     except RuntimeError as error:
         return Registration(identity, "failed", 0.0, 0.0, before, before, time.perf_counter() - start,
                             note=f"rigid stage ended: {_reason(error)}")
-    rigid_mm = _mean_shift(rigid, points)
+    rigid_mm = mean_shift(rigid, points)
     if same_grid(fixed, moving) and rigid_mm < ALIGNED_MM:
         return Registration(
             identity, "aligned", rigid_mm, 0.0, before, before, time.perf_counter() - start
         )
-    transform, stage, after, notes = rigid, "rigid", _metric(fixed, moving, rigid), []
-    jacobian, bspline_mm = 1.0, 0.0
-    if after >= before:
-        transform, stage, after = identity, "failed", before
-        notes.append("rigid stage did not improve mutual information")
-    if use_affine and stage == "rigid":
-        affine = affine_registration(fixed, moving, rigid, seed + 1)
-        change = abs(np.linalg.det(np.reshape(affine.GetMatrix(), (3, 3))) - 1)
-        scaled = _metric(fixed, moving, affine)
-        if scaled < after and change <= MOST_VOLUME_CHANGE:
-            transform, stage, after = affine, "affine", scaled
-        else:
-            notes.append(f"affine stage given up (volume change {change:.0%})")
-    if use_bspline and stage != "failed":
-        try:
-            spline = bspline_registration(fixed, moving, transform, seed + 1)
-        except RuntimeError as error:
-            notes.append(f"B-spline ended: {_reason(error)}")
-            return Registration(transform, stage, rigid_mm, 0.0, before, after,
-                                time.perf_counter() - start, note="; ".join(notes))
-        both = sitk.CompositeTransform([transform, spline])
-        refined, jacobian = _metric(fixed, moving, both), smallest_jacobian(spline, fixed)
-        problem = _spline_problem(spline, points, jacobian)
-        if refined < after and not problem:
-            transform, stage, after = both, "bspline", refined
-            bspline_mm = _mean_shift(spline, points)
-        else:
-            notes.append(problem or "B-spline did not improve mutual information")
-            jacobian = 1.0
-    return Registration(
-        transform, stage, rigid_mm, bspline_mm, before, after, time.perf_counter() - start,
-        jacobian, "; ".join(notes),
-    )
+    found = Registration(rigid, "rigid", rigid_mm, 0.0, before, _metric(fixed, moving, rigid), 0.0)
+    if found.metric_after >= before:
+        note = "rigid stage did not improve mutual information"
+        found = found._replace(transform=identity, stage="failed", metric_after=before, note=note)
+    if use_affine and found.stage == "rigid":
+        found = _with_affine(found, fixed, moving, seed + 1)
+    if use_bspline and found.stage != "failed":
+        found = _with_bspline(found, fixed, moving, points, seed + 1)
+    return found._replace(seconds=time.perf_counter() - start)
+
+
+def _noted(found: Registration, note: str) -> Registration:
+    return found._replace(note="; ".join(n for n in (found.note, note) if n))
+
+
+def _with_affine(
+    found: Registration, fixed: sitk.Image, moving: sitk.Image, seed: int
+) -> Registration:
+    affine = affine_registration(fixed, moving, found.transform, seed)
+    change = abs(np.linalg.det(np.reshape(affine.GetMatrix(), (3, 3))) - 1)
+    after = _metric(fixed, moving, affine)
+    if after < found.metric_after and change <= MOST_VOLUME_CHANGE:
+        return found._replace(transform=affine, stage="affine", metric_after=after)
+    return _noted(found, f"affine stage given up (volume change {change:.0%})")
+
+
+def _with_bspline(
+    found: Registration, fixed: sitk.Image, moving: sitk.Image, points: NDArray, seed: int
+) -> Registration:
+    try:
+        spline = bspline_registration(fixed, moving, found.transform, seed)
+    except RuntimeError as error:
+        return _noted(found, f"B-spline ended: {_reason(error)}")
+    both = sitk.CompositeTransform([found.transform, spline])
+    after, jacobian = _metric(fixed, moving, both), smallest_jacobian(spline, fixed)
+    problem = _spline_problem(spline, points, jacobian)
+    if after >= found.metric_after or problem:
+        return _noted(found, problem or "B-spline did not improve mutual information")
+    return found._replace(transform=both, stage="bspline", metric_after=after,
+                          bspline_mm=mean_shift(spline, points), smallest_jacobian=jacobian)

@@ -35,7 +35,7 @@ def mostly_cut(mask):
 
 @pytest.mark.parametrize(("move", "reason"), [
     (into_air, "in the air around the head"),
-    (mostly_cut, "of the tumour lies inside the T2w volume"),
+    (mostly_cut, "of it outside the T2w volume"),
     (lambda mask: moved(mask, 900, 0, 0), "found it outside the T2w volume"),
 ])
 def test_a_contour_elsewhere_is_refused(phantom, move, reason):

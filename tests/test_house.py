@@ -11,12 +11,11 @@ import pytest
 
 LAYERS = [
     "files", "pages", "memory", "fingerprints", "code_of", "checkpoints", "distributed", "expected",
-    "gradients",
-    "losses", "networks", "accumulation", "inference", "onnx_export", "metrics",
+    "gradients", "losses", "networks", "accumulation", "inference", "onnx_export", "metrics",
     "fusion_metrics", "regions",
     "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
-    "formats", "dicom", "images", "masks", "contours", "checks", "validation", "cohort", "registration",
-    "slices", "training_slices", "methods",
+    "formats", "dicom", "images", "masks", "contours", "displacements", "registration", "checks",
+    "validation", "cohort", "slices", "training_slices", "methods",
     "trainer", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
     "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
     "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",

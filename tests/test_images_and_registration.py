@@ -6,6 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif_core import registration
+from pgmif_core.displacements import displacement_error, head_points
 from pgmif_core.images import (
     ImageError,
     overlap_fraction,
@@ -15,7 +16,7 @@ from pgmif_core.images import (
     write_image,
 )
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.registration import displacement_error, head_points, register
+from pgmif_core.registration import register
 from pgmif_core.slices import CT_WINDOW_HU, windowed
 
 

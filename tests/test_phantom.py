@@ -152,7 +152,8 @@ def test_calibration_lies_within_15_percent_of_the_papers_inputs(root):
 
 @pytest.mark.slow
 def test_registration_reaches_its_bar_at_quick_size():
-    from pgmif_core.registration import displacement_error, head_points, register
+    from pgmif_core.displacements import displacement_error, head_points
+    from pgmif_core.registration import register
 
     for seed in (20240071, 20240075):
         phantom = make_phantom(seed, PhantomSize(20, 4.4, 1.2))

@@ -13,18 +13,18 @@ from dicoms import oblique
 
 from pgmif_core import registration
 from pgmif_core.cohort import read_manifest
+from pgmif_core.displacements import (
+    displacement_lengths,
+    head_points,
+    smallest_jacobian,
+    transform_points,
+)
 from pgmif_core.files import DiskFullError, replacing, replacing_folder
 from pgmif_core.images import read_image
 from pgmif_core.patients import each_patient
 from pgmif_core.phantom import PhantomSize, make_phantom
 from pgmif_core.qc import checkerboard, qc_flags, qc_page, strong_edges, write_qc_table
-from pgmif_core.registration import (
-    displacement_lengths,
-    head_points,
-    register,
-    smallest_jacobian,
-    transform_points,
-)
+from pgmif_core.registration import register
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import torch
 
 from pgmif_core.comparators import fused_gradient, gradient_domain, solve_screened_poisson
 from pgmif_core.demonstration import aligned_slices
+from pgmif_core.displacements import displacement_error, head_points
 from pgmif_core.images import read_image, write_image
 from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
-from pgmif_core.registration import displacement_error, head_points
 from pgmif_core.viewer import FULL, Viewer, view
 
 SHAPE = (3, 11, 14)
