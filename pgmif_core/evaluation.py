@@ -128,7 +128,11 @@ def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
 
 def measured_slices(patient: PatientSlices) -> PatientSlices:
     """Only the slices with tumour or reference region: all that CNR and Q look at."""
-    planes = np.flatnonzero((patient.gtv | patient.reference).any(axis=(1, 2)))
+    return slices_of(patient, (patient.gtv | patient.reference).any(axis=(1, 2)))
+
+
+def slices_of(patient: PatientSlices, planes: NDArray[np.bool_]) -> PatientSlices:
+    """Some slices of a patient; `grid` stays that of all."""
     names = [n for n in ("sources", "gtv", "reference", "imaged") if getattr(patient, n) is not None]
     arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names}
     return patient._replace(**arrays)

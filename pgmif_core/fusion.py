@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from pgmif_core.code_of import code_of
-from pgmif_core.evaluation import cnr, fidelity, fuse_volume, sobel_against
+from pgmif_core.evaluation import cnr, fidelity, fuse_volume, slices_of, sobel_against
 from pgmif_core.fingerprints import file_hash
 from pgmif_core.fused import fused_details, read_fused, write_fused
 from pgmif_core.inference import FoldedGenerator
@@ -52,12 +52,19 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
         known = fused_details(run, subject, name)
         if {key: known.get(key) for key in details} != details:
             if name in outside:
-                volume = read_outside(outside[name], patient)
+                trust = run.cohort().trust._replace(within=None)
+                volume = read_outside(outside[name], patient, trust)
                 check_measurable(outside[name], volume, patient)
             else:
                 volume = fuse_volume(method, patient, weights.get(name))
-            known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}
-            write_fused(run, patient, name, volume, known)
+            given = ~np.isnan(volume).any(axis=(1, 2))
+            if given.all():
+                known = details | {"Fidelity": fidelity(volume, patient, epsilon, head)}
+            else:
+                part = slices_of(patient, given)
+                known = details | {"Fidelity": fidelity(volume[given], part, epsilon, head[given]),
+                                   "SlicesNotGiven": np.flatnonzero(~given).tolist()}
+            write_fused(run, patient, name, np.nan_to_num(volume), known)
         rows.append({"subject": subject, "method": name, **known["Fidelity"]})
     return rows
 

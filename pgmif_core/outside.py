@@ -1,7 +1,8 @@
 """Images that another program fused join every table and figure by name.
 
 `outside_methods: {name: folder}` in the parameters; the folder holds one file per test patient,
-<subject>.npy (slices, h, w) as in the slice store, or <subject>.nii.gz in the patient's space.
+<subject>.npy (slices, h, w) as in the slice store, or <subject>.nii.gz in the patient's space; slices
+that are not measured may be absent.
 """
 
 import re
@@ -12,21 +13,25 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif_core.formats import refusing
 from pgmif_core.images import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
     ImageError,
+    Trust,
+    imaged_part,
     overlap_fraction,
     read_image,
 )
-from pgmif_core.methods import SHOWN_METHODS
+from pgmif_core.methods import METHODS, SHOWN_METHODS
 from pgmif_core.parameters import ParameterError
 from pgmif_core.slices import PatientSlices, place_on_slices
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SUFFIXES = (".npy", *NIFTI_SUFFIXES, *ITK_SUFFIXES)
 ROUNDING = 1e-3
-SMALLEST_OVERLAP = 0.5  # of an outside image with the patient's slices
+SMALLEST_OVERLAP = 0.1  # of an outside image with the patient's slices
+LEAST_OF_SLICE = 0.5  # that an outside image shows
 
 
 def outside_file(folder: Path, subject: str) -> Path:
@@ -45,12 +50,15 @@ def check_outside(outside: Mapping[str, str], root: Path, subjects: Sequence[str
     """Raise ParameterError, listing every problem, unless all folders hold all test patients."""
     problems = []
     for name, folder in outside.items():
-        if not NAME.fullmatch(name) or name in SHOWN_METHODS:
+        if name in SHOWN_METHODS:
+            problems.append(f"{name!r}: expected a name of its own, found that of "
+                            f"{METHODS[name].label}; taken are {', '.join(SHOWN_METHODS)}")
+        elif not NAME.fullmatch(name):
             problems.append(
-                f"{name!r}: expected a name of its own, of lower-case letters, digits and underscores"
+                f"{name!r}: expected a name of lower-case letters, digits and underscores"
             )
         if not (root / folder).is_dir():
-            problems.append(f"{name}: {root / folder} is not a folder")
+            problems.append(f"{name}: expected a folder, found none: {root / folder}")
             continue
         for subject in subjects:
             try:
@@ -63,34 +71,53 @@ def check_outside(outside: Mapping[str, str], root: Path, subjects: Sequence[str
         )
 
 
-def read_outside(path: Path, patient: PatientSlices) -> NDArray[np.float32]:
+def read_outside(
+    path: Path, patient: PatientSlices, trust: Trust = Trust()  # noqa: B008
+) -> NDArray[np.float32]:
     """A fused volume of another program on the patient's slices, (slices, h, w) in [0, 1].
 
     An 8-bit array is divided by 255; all else must lie in [0, 1]: nothing is stretched. An image file
-    is resampled to the slices, an array must have their shape. Raises ImageError otherwise.
+    is resampled to the slices, an array must have their shape. Slices that are not measured (without
+    tumour and reference region) may be absent: NaN in an array, outside an image; they come as NaN.
+    Raises ImageError otherwise.
     """
-    shape = patient.gtv.shape
     if path.suffix == ".npy":
-        volume = np.load(path, allow_pickle=False)
-        scale = 255 if volume.dtype == np.uint8 else 1
-        if volume.shape != shape:
-            raise ImageError(
-                f"{path}: expected the shape of the patient's slices {shape}, found {volume.shape}"
-            )
+        volume = _array(path, patient.gtv.shape)
+        absent = np.isnan(volume).all(axis=(1, 2))
     else:
-        image = read_image(path)
-        scale = 1
+        image = read_image(path, trust)
         if overlap_fraction(image, patient.grid) < SMALLEST_OVERLAP:
             raise ImageError(f"{path}: expected an image in the space of T2w, found another place")
-        volume = sitk.GetArrayFromImage(place_on_slices(image, patient.grid))
-    volume = np.asarray(volume, np.float32) / scale
-    low, high = float(volume.min()), float(volume.max())
+        volume = sitk.GetArrayFromImage(place_on_slices(image, patient.grid)).astype(np.float32)
+        absent = imaged_part(image, patient.grid).mean(axis=(1, 2)) < LEAST_OF_SLICE
+    lacking = np.flatnonzero(absent & (patient.gtv | patient.reference).any(axis=(1, 2)))
+    if len(lacking) or absent.all():
+        shown = ", ".join(map(str, lacking[:10])) or "all"
+        raise ImageError(f"{path}: expected every slice that is measured (with tumour or reference "
+                         f"region), found none for slice {shown}. Fuse these, too.")
+    given = volume[~absent]
+    low, high = float(given.min()), float(given.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ImageError(
             f"{path}: expected intensities in [0, 1], found {low:g} to {high:g}. Divide by "
             "the program's own data range; stretching each image would change what is measured."
         )
+    volume[absent] = np.nan
     return np.clip(volume, 0, 1)
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    with refusing(path, "an array of numbers (numpy.save)"):
+        volume = np.load(path, allow_pickle=False)
+        if volume.dtype.kind not in "uif":
+            raise ImageError(f"{path}: expected an array of numbers, found the type {volume.dtype}")
+        scale = 255 if volume.dtype == np.uint8 else 1
+        if volume.shape != shape:
+            raise ImageError(
+                f"{path}: expected the shape of the patient's slices {shape}, found {volume.shape}; "
+                "slices that were not fused are NaN"
+            )
+        return np.array(volume, np.float32) / scale
 
 
 def check_measurable(path: Path, volume: NDArray, patient: PatientSlices) -> None:

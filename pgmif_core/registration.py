@@ -188,10 +188,10 @@ def register(
 
     Volumes on one grid that a rigid registration would move by less than 1 mm on average are
     left alone: public data often comes registered, and interpolating again only blurs. A stage that
-    cannot be computed, makes mutual information worse, folds space, moves anything by more than 15 mm or, affine, changes
-    volume by more than 15 % is given up for the one before, and `note` says so; if even the rigid
-    stage does not improve it, nothing is moved and `stage` is 'failed': look at such a patient
-    before using it.
+    cannot be computed, makes mutual information worse, folds space, moves anything by more than 15 mm
+    or, affine, changes volume by more than 15 % is given up for the one before, and `note` says so; if
+    even the rigid stage does not improve it, nothing is moved and `stage` is 'failed': look at such a
+    patient before using it.
     The same seed gives the same transform (to rounding; exactly, on one thread). Raises ValueError
     if either volume is constant.
     """

@@ -1,3 +1,4 @@
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -53,6 +54,8 @@ def test_eight_bit_arrays_are_scaled_and_nothing_is_stretched(patient, volume, t
     (lambda v: v * 255, r"expected intensities in \[0, 1\], found .* to 25"),
     (lambda v: v - 0.5, "expected intensities"),
     (lambda v: np.where(v > 0.9, np.nan, v), "expected intensities"),
+    (lambda v: np.full_like(v, np.nan), "expected every slice that is measured"),
+    (lambda v: v.astype(str), "expected an array of numbers"),
     (lambda v: v[:, :-1], "shape of the patient's slices"),
 ])
 def test_bad_arrays_are_refused(patient, volume, tmp_path, change, message):
@@ -69,9 +72,32 @@ def test_an_image_elsewhere_is_refused(patient, volume, tmp_path):
         read_outside(tmp_path / "a.nii.gz", patient)
 
 
+def test_slices_that_are_not_measured_may_be_absent(patient, volume, tmp_path):
+    patient.gtv[1, 5:9, 5:9] = True
+    patient.reference[2, 5:9, 5:9] = True
+    volume[[0, 3]] = np.nan
+    np.save(tmp_path / "a.npy", volume)
+    middle = image_of(np.nan_to_num(volume), patient.grid)[:, :, 1:3]
+    write_image(middle, tmp_path / "b.nii.gz")
+    for name in ("a.npy", "b.nii.gz"):
+        read = read_outside(tmp_path / name, patient)
+        np.testing.assert_allclose(read[1:3], volume[1:3], atol=1e-6)
+        assert np.isnan(read[[0, 3]]).all()
+    patient.gtv[3, 5:9, 5:9] = True
+    for name in ("a.npy", "b.nii.gz"):
+        with pytest.raises(ImageError, match="found none for slice 3"):
+            read_outside(tmp_path / name, patient)
+
+
+def test_an_image_without_an_orientation_is_refused(patient, volume, tmp_path):
+    nibabel.Nifti1Image(volume.T, None).to_filename(tmp_path / "a.nii.gz")
+    with pytest.raises(ImageError, match="assume_ras"):
+        read_outside(tmp_path / "a.nii.gz", patient)
+
+
 def test_no_pickle_is_read(patient, tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(ImageError, match=r"a\.npy: expected an array of numbers.*pickle"):
         read_outside(tmp_path / "a.npy", patient)
 
 
@@ -99,7 +125,8 @@ def test_every_problem_is_said_at_once(tmp_path):
     with pytest.raises(ParameterError) as error:
         check_outside({"pgmif": "x", "Bad Name": "x", "y": "absent"}, tmp_path, ["sub-a", "sub-b"])
     text = str(error.value)
-    for part in ("'pgmif': expected a name of its own", "'Bad Name'", "y: ", "is not a folder", "sub-b"):
+    for part in ("'pgmif': expected a name of its own, found that of PGMIF", "taken are", "'Bad Name'",
+                 "y: expected a folder, found none", "sub-b"):
         assert part in text
     check_outside({"other": "x"}, tmp_path, ["sub-a"])
 
