@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pgmif_core.comparisons import COMPARED
+from pgmif_core.comparisons import COMPARED, says_nothing
 from pgmif_core.evaluation import TARGET
 from pgmif_core.methods import NOT_IN_COMPARISON, method_named
 
@@ -76,12 +76,14 @@ def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
     if signed[[TARGET, *COMPARED]].isna().any():
         return _row("PGMIF has the lowest inter-patient CV of CNR", printed, "none", UNTESTABLE,
                     "a spread between patients needs at least two test patients")
-    if (signed[[TARGET, *COMPARED]] <= 0).any():
-        mixed = [_label(n) for n in (TARGET, *COMPARED) if signed[n] <= 0]
+    empty = says_nothing(signed, cnr_summary.set_index("method")["n"])
+    if empty[[TARGET, *COMPARED]].any():
+        mixed = [_label(n) for n in (TARGET, *COMPARED) if empty[n]]
         return _row(
             "PGMIF has the lowest inter-patient CV of CNR", printed, f"{signed[TARGET]:.3g} %",
             UNTESTABLE,
-            f"the mean CNR of {', '.join(mixed)} is not positive, so its CV is not a spread",
+            f"the mean CNR of {', '.join(mixed)} is negative or within two standard errors of 0, so its "
+            "CV is not a spread",
         )
     claim = _rank_claim(
         cnr_summary, "cv_percent", "paper_cv_percent", "inter-patient CV of CNR", COMPARED, False
@@ -148,10 +150,10 @@ def plus_aims(
         q = part.loc[PLUS, "median"]
         rows.append(_aim(f"median Q against {reference}", f"≥ {aim}", f"{q:.3f}", q >= aim,
                          "the paper's PGMIF"))
-    spread = cnr.loc[sources, "cv_percent"]
-    least = spread[spread > 0].min()
+    spread = cnr["cv_percent"].mask(says_nothing(cnr["cv_percent"], cnr["n"]))
+    least = spread[sources].min()
     rows.append(_aim("inter-patient CV of CNR below every source's", f"< {least:.3g} %",
-                     f"{mine['cv_percent']:.3g} %", 0 < mine["cv_percent"] < least,
+                     f"{mine['cv_percent']:.3g} %", spread[PLUS] < least,
                      "of sources with a positive mean CNR"))
     own = fidelity[fidelity["method"] == PLUS]["correlation"]
     rows.append(_aim("patients inverted", "0", f"{int((own < 0).sum())} of {len(own)}", (own >= 0).all(),

@@ -43,6 +43,27 @@ def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return _beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
 
 
+def says_nothing(cv_percent: pd.Series, n: pd.Series) -> pd.Series:
+    """Where a CV (%) of n patients says nothing: its mean is negative, or near 0.
+
+    Near: within two standard errors, which is a CV above 100·√n / 2. There σ / μ is as large as
+    one likes, whatever the patients.
+    """
+    return (cv_percent <= 0) | (cv_percent > 50 * np.sqrt(n))
+
+
+def shown_summary(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A summary to be read, without each CV that says nothing, and the sentence that names these."""
+    empty = says_nothing(summary["cv_percent"], summary["n"])
+    columns = [c for c in ("cv_percent", "cv_low", "cv_high") if c in summary]
+    shown = summary.astype(dict.fromkeys(columns, float))
+    shown.loc[empty, columns] = np.nan
+    if not empty.any():
+        return shown, ""
+    return shown, ("No CV is shown where it says nothing, the mean CNR being negative or within two "
+                   f"standard errors of 0: {', '.join(summary.loc[empty, 'label'])}.")
+
+
 def summarize_sobel(
     table: pd.DataFrame, published: pd.DataFrame, reference: str
 ) -> pd.DataFrame:

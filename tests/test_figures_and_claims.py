@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from pgmif_core.architecture import architecture_figure, layer_table, trace_layers
 from pgmif_core.claims import claims_table
-from pgmif_core.comparisons import summarize_cnr, summarize_sobel
+from pgmif_core.comparisons import shown_summary, summarize_cnr, summarize_sobel
 from pgmif_core.figures import (
     boxplots,
     frontier_figure,
@@ -78,6 +78,20 @@ def test_cv_of_mixed_signs_is_not_a_spread(published):
     table = claims(published, others=-0.8)
     row = table.loc["PGMIF has the lowest inter-patient CV of CNR"]
     assert row["verdict"] == "cannot be tested"
+
+
+@pytest.mark.parametrize(("mean", "sd", "n", "empty"), [
+    (1.0, 0.4, 10, False), (1.0, 1.5, 10, False), (1.0, 1.7, 10, True), (0.03, 1.0, 10, True),
+    (-1.0, 0.4, 10, True), (1.0, 0.8, 3, False), (1.0, 0.9, 3, True), (1.0, 5.0, 100, False),
+])
+def test_a_cv_whose_mean_is_near_zero_says_nothing(mean, sd, n, empty):
+    cv = pd.DataFrame({"label": ["A", "B"], "n": n, "cv_percent": [100 * sd / mean, 30.0],
+                       "cv_low": [-816239.0, 20.0], "cv_high": [1.0, 40.0]})
+    shown, note = shown_summary(cv)
+    assert shown["cv_percent"].isna().tolist() == [empty, False]
+    assert shown["cv_low"].isna().tolist() == [empty, False]
+    assert ("A" in note.split() or "A." in note.split()) is empty
+    assert "B" not in note
 
 
 def test_summary_stands_beside_the_printed_numbers(published):

@@ -11,7 +11,7 @@ def aims(cnr=2.4, standardised=1.2, q=(0.7, 0.72), cv=30.0, correlation=0.5, ver
     """PGMIF+ over sources of CNR 1 and 2, with CV 60 and 50 %."""
     summary = pd.DataFrame({
         "method": METHODS, "median": (1.0, 2.0, 2.2, cnr, standardised),
-        "cv_percent": (60, 50, 40, cv, 9),
+        "n": 10, "cv_percent": (60, 50, 40, cv, 9),
     })
     sobel = pd.DataFrame([
         {"reference": r, "method": m, "median": v if m == "pgmif_plus" else 0.5}

@@ -83,11 +83,12 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
     alts = {figure["stem"]: figure["alt"] for figure in described_figures(figures)}
     pages = [notebook_page(p, folder / "notebooks", label, hidden, alts)
              for p in tqdm(executed, "notebooks", leave=False, delay=2, disable=None)]
+    methods, note = method_table(figures)
     body = templates(FOLDER).get_template("index.html.j2").render(
         version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
         profile=notes["06_claims"]["parameters"].get("profile", ""),
         made=f"commit {notes['06_claims']['commit']}", sections=SECTIONS.items(),
-        findings=findings(figures), methods=table_html(method_table(figures), "Methods"),
+        findings=findings(figures), methods=table_html(methods, "Methods"), note=note,
         claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
         tests=_tests(figures), provenance=_provenance(notes),
         details=_details(notes, label.startswith(PHANTOMS)),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pgmif_core.comparisons import shown_summary
 from pgmif_core.methods import NOT_IN_COMPARISON, method_named
 from pgmif_core.metrics import NO_CHANGE
 
@@ -16,10 +17,11 @@ def methods_above(frontier: pd.DataFrame, verdict: str = "verdict") -> list[str]
     return [method_named(n).label for n in above[above].index if n not in NOT_IN_COMPARISON]
 
 
-def method_table(figures: Path) -> pd.DataFrame:
-    """CNR with quartiles and CV and Q against each source, medians per method; the paper's medians."""
+def method_table(figures: Path) -> tuple[pd.DataFrame, str]:
+    """CNR with quartiles and CV and Q against each source, medians per method, and the paper's medians;
+    what to know of the CVs."""
     cnr, sobel = (pd.read_csv(figures / f"table_{name}.csv") for name in ("cnr", "sobel"))
-    cnr = cnr[~cnr["method"].isin(NOT_IN_COMPARISON)]
+    cnr, note = shown_summary(cnr[~cnr["method"].isin(NOT_IN_COMPARISON)])
     table = pd.DataFrame({
         "method": cnr["label"], "kind": [method_named(n).kind for n in cnr["method"]],
         "CNR": cnr["median"].round(2), "CNR quartiles": [
@@ -30,7 +32,7 @@ def method_table(figures: Path) -> pd.DataFrame:
         by_method = part.set_index("method")
         table[f"Q {source}"] = cnr["method"].map(by_method["median"].round(3))
         table[f"Q {source} printed"] = cnr["method"].map(by_method["paper_median"])
-    return table.dropna(axis="columns", how="all")
+    return table.dropna(axis="columns", how="all"), note
 
 
 def busy_seconds(begun: Iterable[float], seconds: Iterable[float]) -> float:
