@@ -4,6 +4,7 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PROFILE  ?= quick
 MANIFEST ?=
 ARGS     ?=
+HASHES   ?= yes
 export PYTHONUNBUFFERED = 1
 
 BIN   := .venv/bin
@@ -16,11 +17,11 @@ help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) scripts/install.py .venv
+	@$(PYTHON) scripts/install.py .venv $(if $(filter no,$(HASHES)),--no-hashes)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif
+setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif; HASHES=no: any archive of a version
 
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
 	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
@@ -102,8 +103,8 @@ balance: $(READY)  ## content : adversarial balance of PGMIF and GMMCI on valida
 readme: $(READY)  ## write README's numbers from figures/
 	$(BIN)/python benchmarks/readme_results.py
 
-lock: $(READY)  ## write requirements.lock from .venv
-	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+lock: $(READY)  ## write requirements.lock from .venv, with the hashes of all archives
+	$(BIN)/python scripts/lock.py
 
 clean:  ## remove results and the environment; figures stay
 	rm -rf .venv results .snakemake

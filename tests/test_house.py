@@ -108,11 +108,9 @@ def test_lock_and_conda_twin_cover_the_dependencies(root):
     named = ("test", "lab", "report", "docs", "browser")
     listed = [*project["dependencies"], *(d for name in named for d in extras[name])]
     wanted = {normal(d) for d in listed}
-    lines = (root / "requirements.lock").read_text().splitlines()
-    pins = dict(
-        re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line).groups()
-        for line in lines if line and not line.startswith("#")
-    )
+    entries = re.split(r"\n(?=\S)", (root / "requirements.lock").read_text().strip())
+    shape = r"([A-Za-z0-9._-]+)==(\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+"
+    pins = dict(re.fullmatch(shape, entry).groups() for entry in entries)
     pins = {normal(k): v for k, v in pins.items()}
     assert wanted <= pins.keys()
     assert pins["torch"] == "2.13.0"
