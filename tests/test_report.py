@@ -1,5 +1,6 @@
 """The report of a run: what it says, carries and refuses, and what a browser makes of it."""
 
+import html
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from reports import finished_run
 from pgmif_core.pages import table_html
 from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
 from pgmif_core.report.__main__ import main
-from pgmif_core.report.notebooks import figure_alt
+from pgmif_core.report.notebooks import figure_alt, notebook_page
 from pgmif_core.report.summary import busy_seconds
 from pgmif_core.report.tables import TESTS, heading, readable
 
@@ -114,6 +115,31 @@ def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
     assert "Cohort north" in text
     assert "…/m.csv" in text
     assert "…/m.csv" in (page.parent / "notebooks" / "04_cnr_boxplots.html").read_text()
+
+
+@pytest.mark.parametrize("name", [
+    "data", "text", "cells", "n", "output", "source", "1", "a.b", "image", "x y"])
+def test_a_cohort_may_lie_in_a_folder_of_any_name(tmp_path, name):
+    """The folder is hidden where it is one, and nothing else of a notebook changes."""
+    code = f"manifest = '{name}/m.csv'\ndata = n = 1  # text, cells and output of the source"
+    cell = nbformat.v4.new_code_cell(code)
+    cell.outputs = [
+        nbformat.v4.new_output("stream", text=f"read {name}/p1/t1.nii.gz and {tmp_path}/{name}/m.csv\n"),
+        nbformat.v4.new_output("display_data", {"text/html": f"<b>{name}</b>"}),
+        nbformat.v4.new_output("display_data", {"image/png": "aGk="}),
+    ]
+    values = nbformat.v4.new_code_cell(f"folder = '{name}'", metadata={"tags": ["injected-parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[values, cell])
+    nbformat.write(notebook, tmp_path / "04_cnr_boxplots.ipynb")
+    hidden = sorted([name, f"{tmp_path}/{name}"], key=len, reverse=True)
+    text = notebook_page(tmp_path / "04_cnr_boxplots.ipynb", tmp_path / "pages", "x", hidden).read_text()
+    words = html.unescape(re.sub("<[^>]*>", "", text))
+    assert f"{name}/m.csv" not in words
+    assert f"{name}/p1" not in words
+    assert "folder = '…'" in words
+    assert "data = n = 1  # text, cells and output of the source" in words
+    assert f"<b>{name}</b>" in text
+    assert "base64,aGk=" in text
 
 
 def test_pauses_between_parts_of_a_run_do_not_count():
