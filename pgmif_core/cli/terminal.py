@@ -48,7 +48,10 @@ def name_values(pairs: list[str], option: str) -> dict[str, str]:
 
 def printable(text: object) -> str:
     """A text that can be printed: bytes of a file name that are no UTF-8 as escapes."""
-    return str(text).encode("utf-8", "backslashreplace").decode()
+    try:
+        return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, that is no byte of a name
+        return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def command() -> str:
