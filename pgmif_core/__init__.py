@@ -11,12 +11,12 @@ masks, contours, displacements, registration, checks (of one patient's images), 
 manifest), cohort, slices, training_slices, methods, trainer (one step), training (the loop), parameters,
 patients (over processes), volumes (step 00), qc, preprocessing (step 01), evaluation, plus_fitting,
 comparisons (tables of methods), frontier (what trivial filters reach), figures, evidence_figures,
-panels, architecture, claims, steps (files of a run), released (weights/), plus_development (step 10), learning
-(step 02), outside (images of other programs), fused (fused volumes), fusion (steps 03-05), standing
-(steps 07, 08), unet_delineation (step 08), ablations (step 09), staleness (what must run again),
-notebooks (one of them executed), supervision (a run ends with all it started), pipeline (the command
-behind `make reproduce`), sequence_names, layouts, first_manifest (what `scan` does), download, single
-(one patient), viewer (images in a notebook), demonstration (phantoms in seconds), explorer
+panels, architecture, claims, steps (files of a run), released (weights/), plus_development (step 10),
+learning (step 02), outside (images of other programs), fused (fused volumes), fusion (steps 03-05),
+standing (steps 07, 08), unet_delineation (step 08), ablations (step 09), staleness (what must run
+again), notebooks (one of them executed), supervision (a run ends with all it started), pipeline (the
+command behind `make reproduce`), sequence_names, layouts, first_manifest (what `scan` does), download,
+single (one patient), viewer (images in a notebook), demonstration (phantoms in seconds), explorer
 (explore.ipynb), lessons (notebooks/teaching), report, cli (the command `pgmif`).
 tests/test_house.py holds this order.
 """
