@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pydicom
@@ -355,3 +357,35 @@ def test_contradicting_headers_are_a_clear_error(tmp_path):
     folder = write_dicom_series(volume(), tmp_path / "t2", ImageOrientationPatient=[0] * 6)
     with pytest.raises(SeriesError, match=r"contradict|taken twice"):
         read_series(folder)
+
+
+DAMAGED = """
+import resource, sys
+from pathlib import Path
+from pgmif_core.dicom import read_series
+from pgmif_core.dicom.planes import SeriesError
+folder = Path(sys.argv[1])
+file = folder / "0002.dcm"
+whole = file.read_bytes()
+for left in (100, 400, 2000):
+    file.write_bytes(whole[:-left])
+    try:
+        read_series(folder)
+    except SeriesError as error:
+        assert "0002.dcm: expected pixels that can be decoded, found" in str(error), error
+    else:
+        raise AssertionError(f"{left} bytes less were not missed")
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+def test_a_damaged_compression_takes_no_memory(root, tmp_path):
+    folder = write_dicom_series(volume(depth=8, rows=58, columns=50), tmp_path / "s")
+    for file in folder.iterdir():
+        data = pydicom.dcmread(file)
+        data.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        data.save_as(file)
+    done = subprocess.run([sys.executable, "-c", DAMAGED, str(folder)], cwd=root, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1700  # MiB; one of these asked GDCM for four gigabytes

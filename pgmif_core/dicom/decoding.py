@@ -10,15 +10,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pydicom
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
 SECONDS, SECONDS_PER_FILE = 15, 0.3  # a child may take
-MEMORY_BYTES = 6 * 2**30  # of addresses, most of them libraries
+MEMORY_BYTES = 1.4 * 2**30  # and take, beyond its libraries
 DEFLATED = "1.2.840.10008.1.2.1.99"
 DECODED = {  # what GDCM reads
     "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57",
@@ -130,9 +132,11 @@ def compressed_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset])
 
 def _decode_files() -> None:
     """The child: reads names from its input, notes each on its output, and writes all arrays at once."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     import SimpleITK as sitk
 
+    with suppress(ValueError, OSError):  # not every system has the limit
+        most = int(psutil.Process().memory_info().vms + MEMORY_BYTES)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     arrays = []
     for name in os.fsdecode(sys.stdin.buffer.read()).split("\0"):
