@@ -20,6 +20,12 @@ SMALLEST_OVERLAP = 0.1
 LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this
 LOCALIZER_SLICES = 12  # a series of fewer, in a plane of its own, is a localizer
 COARSE_MM = 1.8  # fluid is looked for on pixels of this size
+FEWEST_GREYS = 8  # different values of an image, not of a mask
+LEAST_BACKGROUND, LEAST_DARKER = 0.2, 0.02  # of the volume: its commonest value; darker than that
+MOST_SHARED = 0.5  # of a reference region with a tumour drawn on another sequence
+FEWEST_REFERENCE = 9  # voxels of a reference region
+FEWEST_SHARED = 1000  # voxels that are compared
+SAME_CORRELATION = 0.9998  # inside the head: then one image is the other in another unit
 BRIGHT, DARK = 1.5, 0.8  # times the median of the head: fluid on T2w, on T1w
 LEAST_FLUID, MOST_FLUID = 0.003, 0.06  # of the head; suppressed fat is more
 MORE_FLUID = 1.7  # times as much with the sequences exchanged
@@ -33,6 +39,8 @@ def image_problems(name: str, image: sitk.Image) -> list[str]:
     problems = []
     if low == high:
         problems.append(f"expected an image, found the constant {low:g}.")
+    elif (greys := _greys(image)) <= FEWEST_GREYS:
+        problems.append(f"expected intensities, found {greys} different values: a mask. Name the image.")
     if name == "CT" and low > LEAST_AIR_HU:
         problems.append(
             f"expected Hounsfield units, air at about -1000, found nothing below {low:g}. Apply the "
@@ -44,6 +52,25 @@ def image_problems(name: str, image: sitk.Image) -> list[str]:
             f"{image.GetSize()}; 3-D registration needs the series."
         )
     return problems
+
+
+def _greys(image: sitk.Image) -> int:
+    """Number of different values, where there are few."""
+    voxels = sitk.GetArrayViewFromImage(image).ravel()
+    some = len(np.unique(voxels[:: max(1, len(voxels) // 20_000)]))
+    return some if some > FEWEST_GREYS else len(np.unique(voxels))
+
+
+def background_note(image: sitk.Image) -> str:
+    """What to know of an image whose background is brighter than some of its tissue; '' of others."""
+    voxels = sitk.GetArrayViewFromImage(image)
+    values, counts = np.unique(voxels, return_counts=True)
+    common = values[counts.argmax()]
+    darker = float(np.mean(voxels < common))
+    if counts.max() < LEAST_BACKGROUND * voxels.size or darker < LEAST_DARKER:
+        return ""
+    return (f"its background ({common:g}) is brighter than some tissue, as after z-scoring in a head; "
+            "bring it below all tissue, or the contrast of methods that weigh intensities changes")
 
 
 def pair_problems(images: Mapping[str, sitk.Image], unlikely: bool = False) -> list[str]:
@@ -110,22 +137,44 @@ def mask_problems(
                 "contour."]
     reasons = [misplaced(mask, image, name, what) or oversized(mask, image, name, what),
                displaced(mask, image, name)]
+    if not any(reasons):
+        placed = resample(sitk.Cast(mask > 0, sitk.sitkUInt8), image, nearest=True)
+        if not sitk.GetArrayViewFromImage(placed).any():
+            reasons.append(f"expected the {what} on slices of {name}, found it between two of them: "
+                           "nothing of it is left there. Draw it on the image's own slices")
     return [f"{reason} (now {name})." for reason in reasons if reason]
 
 
-def region_problems(reference: sitk.Image, gtv: sitk.Image) -> list[str]:
-    """Why a reference region cannot be beside a tumour: they share voxels."""
+def region_problems(reference: sitk.Image, gtv: sitk.Image, most: float = 0.0) -> list[str]:
+    """Why a reference region cannot be beside a tumour: they share more than a part `most` of it."""
+    drawn = int(np.count_nonzero(sitk.GetArrayViewFromImage(reference)))
+    if drawn < FEWEST_REFERENCE:
+        return [f"expected a reference region of at least {FEWEST_REFERENCE} voxels, whose noise can be "
+                f"had, found {drawn}. Draw a larger one."]
     moved = resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), reference, nearest=True)
     shared = sitk.GetArrayViewFromImage(moved).astype(bool) & (sitk.GetArrayViewFromImage(reference) > 0)
-    if not shared.any():
+    if shared.sum() <= most * drawn:
         return []
     return [f"expected a reference region beside the tumour, found {int(shared.sum())} voxels of it "
             "inside. Draw it elsewhere."]
 
 
 def _equal(first: sitk.Image, second: sitk.Image) -> bool:
-    return same_grid(first, second) and np.array_equal(
-        sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second))
+    """Whether two images are one, whatever the unit, the offset or the sign of their intensities."""
+    if same_grid(first, second) and np.array_equal(
+            sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)):
+        return True
+    first, second = (sitk.Cast(image, sitk.sitkFloat32) for image in (first, second))
+    small = sitk.BinShrink(second, [max(1, round(COARSE_MM / s)) for s in second.GetSpacing()])
+    shared = imaged_part(first, small)
+    if not shared.any():
+        return False
+    # both through the same resampling, so that what is equal stays equal
+    one, other = (sitk.GetArrayFromImage(resample(image, small)) for image in (first, second))
+    inside = shared & head_mask(other[None])
+    if inside.sum() < FEWEST_SHARED or not one[inside].std() or not other[inside].std():
+        return False
+    return bool(abs(np.corrcoef(one[inside], other[inside])[0, 1]) > SAME_CORRELATION)
 
 
 def _plane(image: sitk.Image) -> tuple[int, int]:
@@ -148,6 +197,8 @@ def exchanged(t1w: sitk.Image, t2w: sitk.Image) -> bool:
     Fluid is looked for as compact parts of the head, deep below the skin, where one sequence is bright
     and the other dark. On the 21 real heads that this was made with, none is taken for exchanged.
     """
+    if background_note(t1w) or background_note(t2w):
+        return False
     t1w, t2w = sitk.Cast(t1w, sitk.sitkFloat32), sitk.Cast(t2w, sitk.sitkFloat32)
     small = sitk.BinShrink(t2w, [max(1, round(COARSE_MM / s)) for s in t2w.GetSpacing()])
     shared = imaged_part(t1w, small)

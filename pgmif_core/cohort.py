@@ -15,6 +15,7 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from pgmif_core.checks import (
+    MOST_SHARED,
     identity_problems,
     image_problems,
     mask_problems,
@@ -23,7 +24,7 @@ from pgmif_core.checks import (
 )
 from pgmif_core.dicom import ContourError, series_identity
 from pgmif_core.files import replacing
-from pgmif_core.images import ImageError, Trust, read_image, volume_files
+from pgmif_core.images import ImageError, Trust, read_image, same_grid, volume_files
 from pgmif_core.masks import read_mask
 from pgmif_core.validation import (
     FURTHER_MODALITIES,
@@ -190,7 +191,8 @@ def patient_problems(cohort: Cohort, subject: str) -> list[str]:
     sequences = {m: images[m] for m in cohort.modalities if m in images}
     for modality, image in sequences.items():
         problems += [f"{where}, column {modality}: {p}" for p in image_problems(modality, image)]
-    known = {m: series_identity(cohort.file(subject, m)) for m in sequences}
+    drawn = [c for c in readers if c in images]
+    known = {c: series_identity(cohort.file(subject, c)) for c in [*sequences, *drawn]}
     together = [
         *pair_problems(sequences, cohort.unlikely),
         *identity_problems(known, cohort.different_patients),
@@ -207,11 +209,17 @@ def _drawn_problems(
     drawn = (("gtv", space, "tumour"), ("reference", "T2w", "reference region"))
     for column, on, what in drawn:
         if column in images and on in images:
-            problems += [f"{where}, column {column}: {p}"
-                         for p in mask_problems(images[column], images[on], on, what)]
-    if {"gtv", "reference"} <= images.keys() and space == "T2w" and not problems:
-        problems += [f"{where}, column reference: {p}"
-                     for p in region_problems(images["reference"], images["gtv"])]
+            found = mask_problems(images[column], images[on], on, what)
+            other = [m for m in cohort.modalities if m in images and m != on
+                     and same_grid(images[column], images[m])]
+            if found and other and column == "gtv" and not same_grid(images[column], images[on]):
+                found = [f"expected a mask on {on}, found one on the grid of {other[0]}: set gtv_space "
+                         f"to {other[0]} if it was drawn there."]
+            problems += [f"{where}, column {column}: {p}" for p in found]
+    if {"gtv", "reference"} <= images.keys() and not problems:
+        # drawn on another sequence, before registration: a few voxels may be shared
+        problems += [f"{where}, column reference: {p}" for p in region_problems(
+            images["reference"], images["gtv"], 0.0 if space == "T2w" else MOST_SHARED)]
     return problems
 
 

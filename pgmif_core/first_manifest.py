@@ -84,6 +84,11 @@ def manifest_table(
     lacking = {}
     for p in patients:
         missing = [c for c in needed if c not in p.files]
+        broken = [path for path in p.files.values() if path.is_symlink() and not path.exists()]
+        if broken:
+            lacking[p.subject] = (f"{broken[0].relative_to(folder).as_posix()} is a link to a file that "
+                                  "is not there; fetch it (datalad get)")
+            continue
         reason = p.refused or _unwritable(p) or (f"no {', '.join(missing)}" if missing else "")
         if reason:
             lacking[p.subject] = reason
@@ -93,6 +98,7 @@ def manifest_table(
             f"{folder}: expected at least two patients with {', '.join(needed)} (one to train on, one "
             f"to test), found {len(complete)} of {len(patients)}. "
             + "; ".join(f"{s}: {why}" for s, why in list(lacking.items())[:5]) + f". {NAME_THEM}"
+            + "".join(f"\n  skipped: {note}" for note in [n for p in patients for n in p.notes][:20])
         )
     wanted = round(test * len(complete)) if test < 1 else int(test)
     count = min(max(1, wanted), len(complete) - 1)

@@ -41,10 +41,11 @@ def gradient_norm(gradient: Float[Tensor, "*field"], dims: int = 2) -> Float[Ten
     if gradient.shape[-dims - 1] != dims:
         raise ValueError(f"gradient: expected {dims} components before the last {dims} axes, found "
                          f"shape {tuple(gradient.shape)}")
-    squared = gradient.square().sum(dim=-dims - 1)
+    wide = gradient.float() if gradient.dtype == torch.float16 else gradient  # squares underflow there
+    squared = wide.square().sum(dim=-dims - 1)
     flat = squared == 0
     # sqrt has an infinite derivative at 0, and 0 · ∞ = NaN: it must never see a zero
-    return torch.where(flat, 0.0, torch.where(flat, 1.0, squared).sqrt())
+    return torch.where(flat, 0.0, torch.where(flat, 1.0, squared).sqrt()).to(gradient.dtype)
 
 
 def normalized_gradient(
@@ -59,6 +60,10 @@ def normalized_gradient(
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon must be positive: expected a finite number above 0, found {epsilon}")
     gradient = image_gradient(image, dims)
+    least = torch.finfo(image.dtype).smallest_normal
+    if epsilon < least:
+        raise ValueError(f"epsilon: expected at least {least:.2g}, the least number of {image.dtype}, "
+                         f"found {epsilon:g}")
     return gradient / (gradient_norm(gradient, dims) + epsilon).unsqueeze(-dims - 1)
 
 
@@ -66,7 +71,8 @@ def sobel_magnitude(image: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch
     """Sobel edge strength g = √(S_x² + S_y²) (Eq. 10 of the paper), kernel weights as printed.
 
     Edge pixels are replicated, so a constant image gives 0 everywhere; a unit ramp gives 8 inside.
-    The kernels are separable: [1 2 1] smoothing across a central difference. Raises TypeError on
+    The kernels are separable: [1 2 1] smoothing across a central difference. The derivative is zero
+    (not NaN) where g = 0. Raises TypeError on
     anything but a floating tensor, ValueError on fewer than two axes.
     """
     expect_image("image", image)
@@ -76,4 +82,6 @@ def sobel_magnitude(image: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch
     smoothed_columns = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
     along_columns = smoothed_rows[..., 2:] - smoothed_rows[..., :-2]
     along_rows = smoothed_columns[..., :-2, :] - smoothed_columns[..., 2:, :]
-    return torch.hypot(along_columns, along_rows).reshape(image.shape)
+    flat = (along_columns == 0) & (along_rows == 0)  # there hypot has no derivative
+    strength = torch.hypot(torch.where(flat, 1.0, along_columns), along_rows)
+    return torch.where(flat, 0.0, strength).reshape(image.shape)

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.dicom import SeriesError, read_series
+from pgmif_core.dicom import SeriesError, is_of_series, read_series
 from pgmif_core.files import replacing
 from pgmif_core.formats import (
     NIFTI_SUFFIXES,
@@ -28,7 +28,12 @@ from pgmif_core.formats import (
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 PLAIN = Trust(assume_ras=True)  # of the core by itself
+NEAR_ROUND = 0.003  # of the range: an offset is a round number this close below
 NEAR_ZERO = 0.01  # of the range: closer to 0 than this, a lowest intensity is that of air
+FEWEST_FILLED = 50  # voxels of one value that may be a fill
+FILL_AWAY = 0.3  # of the range of all others: so far from them it is
+LEAST_LEFT = 0.05  # of the volume has to be image
+FEWEST_GREYS = 32  # different values of an image, not of a mask
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 DICOM_SUFFIXES = (".dcm", ".ima")
 WRITTEN_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha", ".mhd")
@@ -44,7 +49,7 @@ def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
     Raises ImageError on a missing file, a file of another type or a truncated one, a series that is
     not one, a volume that is not 3-D, two orientations that differ, none unless `trust` takes it for
     RAS (as by default), a singular or sheared affine, voxels that lie outside the header's folder, and
-    NaN or infinite voxels.
+    NaN or infinite voxels. A fill value far from all else (-1024, 65535) becomes the nearest intensity.
     """
     path = Path(path)
     with refusing(path, "a readable image"):
@@ -55,7 +60,30 @@ def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
             f"{path}: expected finite intensities, found {bad} NaN or infinite voxels. "
             "Replace them (0 for background) and say so in your methods."
         )
-    return image
+    return _without_fill(image)
+
+
+def _without_fill(image: sitk.Image) -> sitk.Image:
+    """The same image where many voxels have one value far from all others, as converters and resamplers
+    leave it (-1024, 65535): no intensity, it becomes the lowest one. A background of 0 is none of these.
+    """
+    voxels = sitk.GetArrayViewFromImage(image)
+    fills = {extreme: np.count_nonzero(voxels == extreme) >= FEWEST_FILLED
+             for extreme in (float(voxels.min()), float(voxels.max()))}
+    rest = voxels[~np.isin(voxels, [v for v, many in fills.items() if many])]
+    sample = rest[:: max(1, len(rest) // 20_000)]
+    if len(rest) < LEAST_LEFT * voxels.size or len(np.unique(sample)) < FEWEST_GREYS:
+        return image  # a mask, or empty
+    low, high = float(rest.min()), float(rest.max())
+    far = [v for v, many in fills.items() if many and
+           ((v < 0 and low - v > FILL_AWAY * (high - low)) or v - high > FILL_AWAY * (high - low))]
+    if not far:
+        return image
+    result = sitk.GetImageFromArray(np.where(np.isin(voxels, far), np.float32(low), voxels))
+    result.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        result.SetMetaData(key, image.GetMetaData(key))
+    return result
 
 
 def _read(path: Path, trust: Trust) -> sitk.Image:
@@ -83,7 +111,7 @@ def volume_files(path: Path, trust: Trust = PLAIN) -> list[Path]:
     Raises ImageError where a header names voxels that are absent or lie elsewhere.
     """
     if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.is_file())
+        return sorted(p for p in path.iterdir() if p.is_file() and is_of_series(p))
     return [path, *data_files(path, trust)] if path.is_file() else [path]
 
 
@@ -189,20 +217,20 @@ def overlap_fraction(first: sitk.Image, second: sitk.Image) -> float:
 def air_level(image: sitk.Image) -> float:
     """The intensity outside an image's field of view: what its background has, never that of tissue.
 
-    Of images without negative values the roundest number that lies below all of them by no more than
-    a hundredth of their range: 0 of magnitude images, the offset where one was added. Else the 1st
-    percentile (CT, z-scores), not the minimum: a few ringing voxels would frame the image.
+    Of images without negative values 0, where they reach down to a hundredth of their range (magnitude
+    images); else an offset was added, the roundest number that lies below all of them by no more than
+    three thousandths. Of others the 1st percentile (CT, z-scores), not the minimum: a few ringing voxels
+    would frame the image.
     """
     low, high = sitk.MinimumMaximum(image)
     if low >= 0:
-        return _roundest(low, NEAR_ZERO * (high - low))
+        near = low <= NEAR_ZERO * (high - low)
+        return 0.0 if near else _roundest(low, NEAR_ROUND * (high - low))
     return min(0.0, float(np.percentile(sitk.GetArrayViewFromImage(image), 1)))
 
 
 def _roundest(value: float, reach: float) -> float:
-    """The roundest number from `value` - `reach` to `value`: 0, few decimal digits, a power of two."""
-    if value <= reach:
-        return 0.0
+    """The roundest number from `value` - `reach` to `value`: few decimal digits, or a power of two."""
     for exponent in range(int(np.log10(value)), -4, -1):
         power = 2.0 ** int(np.log2(value)) if value >= 256 and exponent < 2 else 0.0
         for rounded in (power, float(np.floor(value / 10.0**exponent) * 10.0**exponent)):

@@ -1,7 +1,8 @@
 """Find patients in a folder: which file is which sequence, by the conventions of public data sets."""
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pgmif_core.dicom import series_identity
@@ -12,7 +13,8 @@ from pgmif_core.validation import FURTHER_MODALITIES
 LAYOUTS = ("npc277", "brats", "bids")
 # of one patient: BraTS (…-00005-001), or words for a visit; names that are years and numbers are whole
 TIME_POINT = (
-    r"(?<=[A-Za-z]-\d{5})-\d{3}$|[-_](baseline|follow_?-?up\w*|visit_?-?\d+|ses-?\w+|tp\d+|t\d+)$"
+    r"(?<=[A-Za-z]-\d{5})(-\d{3}|_\d{2})$|[-_](baseline|follow_?-?up\w*|(visit|study|time|scan|week|month|"
+    r"day)[-_]?\d+|(pre|post)[-_]?op\w*|ses-?\w+|tp\d+|t\d+)$"
 )
 NPC277 = (
     "Li et al. arXiv:2404.03253, doi:10.5281/zenodo.10900202", "CC-BY-4.0",
@@ -79,7 +81,8 @@ def _entities(path: Path) -> tuple[dict[str, str], str]:
 
 def _bids_column(path: Path) -> str:
     entities, suffix = _entities(path)
-    if suffix == "T1w" and "ce" in entities:
+    agent = re.search("contrast|post|gad|gd", entities.get("acq", "").lower())
+    if suffix == "T1w" and ("ce" in entities or (agent and "pre" not in entities["acq"].lower())):
         return "ceT1w"
     if suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()):
         named = [entities[key].lower() for key in ("label", "desc") if key in entities]
@@ -96,7 +99,10 @@ def _bids_session(place: Path, session: Path, masks: Sequence[Path], base: Path)
     for mask in masks:
         of = _entities(mask)[0].get("ses", "")
         (own if of == name else other).append(mask)
-    images = [p for p in sorted((session / "anat").iterdir()) if p.is_file() and p.suffix != ".json"]
+    runs = {_entities(mask)[0]["run"] for mask in own if "run" in _entities(mask)[0]}
+    images = [p for p in sorted((session / "anat").iterdir()) if not p.is_dir() and p.suffix != ".json"]
+    if len(runs) == 1:  # a mask belongs to the images of its own run
+        images.sort(key=lambda p: _entities(p)[0].get("run", "") not in runs)
     found = collect(place.name, [*images, *own], base, _bids_column)
     notes = [f"{m.relative_to(base).as_posix()}: the mask of another session than {name or 'none'}"
              for m in other]
@@ -135,6 +141,10 @@ def scan_named(folder: Path, patterns: Mapping[str, str]) -> list[Found]:
     A column that several files fit is left out and noted: which one counts must be said.
     """
     patients = []
+    for column, pattern in patterns.items():
+        if os.path.isabs(pattern) or ".." in Path(pattern).parts or pattern.strip("*/") == "":
+            raise LayoutError(f"--name {column}={pattern}: expected a glob of files inside a patient's "
+                              f"folder, like '*{column.lower()}*', found one that leads out of it.")
     for place in _folders(folder):
         fitting = {column: sorted(place.glob(pattern)) for column, pattern in patterns.items()}
         organs = [p for p in fitting.get("gtv", []) if is_organ(p)]
@@ -199,12 +209,31 @@ def _of_one_person(patient: Found) -> Found:
 def unused(folder: Path, patients: Sequence[Found]) -> list[str]:
     """Notes of everything in a folder of patients that no patient took and no patient's notes name."""
     known = {path for patient in patients for path in patient.files.values()}
+    beside = _beside_anat(folder, known, patients) if any(_sub_anat(folder)) else []
     around = {parent for path in known for parent in path.parents}
-    noted = " ".join(note for patient in patients for note in patient.notes)
+    noted = {name for patient in patients for note in patient.notes
+             for name in note.split(":", 1)[0].split(", ")}
     names = {patient.subject for patient in patients}
-    return [
+    return beside + [
         f"{path.name}: "
         f"{'a folder without images of a patient' if path.is_dir() else 'no folder of a patient'}"
         for path in _visible(folder)
         if path not in around | known and path.name not in names | OWN_FILES and path.name not in noted
     ]
+
+
+def _sub_anat(folder: Path) -> Iterator[Path]:
+    return (p for p in _folders(folder) if p.name.startswith("sub-") and any(p.rglob("anat")))
+
+
+def _beside_anat(folder: Path, known: set[Path], patients: Sequence[Found]) -> list[str]:
+    """Of a BIDS tree: what lies beside anat/, and derivatives that nobody took."""
+    noted = " ".join(note for patient in patients for note in patient.notes)
+    places = [p for p in _folders(folder) if p.name.startswith("sub-")]
+    files = [p for place in places for p in sorted(place.rglob("*"))
+             if not p.is_dir() and p.parent.name != "anat"]
+    derived = sorted(p for p in (folder / "derivatives").rglob("*") if p.is_file())
+    return [f"{path.relative_to(folder).as_posix()}: {why}"
+            for paths, why in ((files, "no image of anat"), (derived, "no mask of a patient's tumour"))
+            for path in paths if path not in known and path.relative_to(folder).as_posix() not in noted
+            and path.name not in OWN_FILES and path.suffix != ".json"]

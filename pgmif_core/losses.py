@@ -1,6 +1,8 @@
 """The losses of PGMIF, GMMCI and DLMWL, and their adversarial terms: pure functions on tensors."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 import torch.nn.functional as functional
@@ -45,31 +47,42 @@ def pixelwise_gradient_loss(
     if reduction == "mean":
         return -alignment.mean()
     if reduction == "sum":
-        return -alignment.sum()
+        return -(alignment.float() if alignment.dtype == torch.float16 else alignment).sum()
     raise ValueError(f"reduction must be 'mean' or 'sum': expected one of them, found {reduction!r}")
 
 
 def weighted_gradient_loss(
     fused: Float[Tensor, "b 1 *space"],
     sources: Float[Tensor, "b m *space"],
-    weights: Sequence[float | int],
+    weights: Sequence[float | int] | Float[Tensor, "m"],
     epsilon: float,
     dims: int | None = None,
 ) -> Float[Tensor, ""]:
     """Σ_m w_m · Eq. 2(fused, source m), the content term of PGMIF (paper: T1w : T2w = 1 : 8).
 
-    One gradient of `fused` serves all sources. Raises ValueError unless there is one weight per
-    source.
+    One gradient of `fused` serves all sources. A tensor of weights may be learned itself. Raises
+    TypeError or ValueError unless there is one finite weight per source.
     """
     dims = expect_images(fused, sources, dims=dims)
-    if len(weights) != sources.shape[1]:
-        raise ValueError(
-            f"expected one gradient weight per source, found {sources.shape[1]} sources, "
-            f"{len(weights)} weights"
-        )
+    factors = _weights(weights, sources)
     every = gradient_alignment(fused, sources, epsilon, dims)
     alignment = every.mean(dim=(0, *range(2, every.ndim)))
-    return -(alignment * alignment.new_tensor(weights)).sum()
+    return -(alignment * factors).sum()
+
+
+def _weights(weights: Sequence[float | int] | Tensor, sources: Tensor) -> Tensor:
+    """One weight per source as a tensor; a tensor keeps its place in the graph."""
+    count = sources.shape[1]
+    if isinstance(weights, Tensor):
+        if weights.shape != (count,) or not weights.is_floating_point():
+            raise ValueError(f"weights: expected one gradient weight per source, ({count},) of floating "
+                             f"numbers, found shape {tuple(weights.shape)} of {weights.dtype}")
+        return weights.to(sources)
+    numbers = all(isinstance(w, Real) for w in weights) and not isinstance(weights, str | bytes)
+    if not numbers or len(weights) != count or not all(map(math.isfinite, weights)):
+        raise ValueError(f"weights: expected one gradient weight per source, {count} finite numbers, "
+                         f"found {list(weights)!r}")
+    return sources.new_tensor([float(w) for w in weights])
 
 
 def maximum_gradient_loss(
@@ -95,13 +108,15 @@ def maximum_gradient_loss(
 
 
 def intensity_weighted_mse(
-    fused: Float[Tensor, "b 1 *space"], sources: Float[Tensor, "b m *space"]
+    fused: Float[Tensor, "b 1 *space"], sources: Float[Tensor, "b m *space"],
+    dims: int | None = None,
 ) -> Float[Tensor, ""]:
     """Content term of DLMWL (Eq. 5): mean over pixels of Σ_m x_m · (fused − x_m)².
 
-    In [0, m] for images in [0, 1]; lower is better. Bright sources pull harder than dark ones.
+    In [0, m] for images in [0, 1]; lower is better. Bright sources pull harder than dark ones. `dims`
+    says, as for the other losses, that volumes are meant; there is no gradient.
     """
-    expect_images(fused, sources)
+    expect_images(fused, sources, dims=dims)
     return (sources * (fused - sources).square()).sum(dim=1).mean()
 
 
@@ -118,7 +133,8 @@ def discriminator_loss(logits_real: Tensor, logits_fused: Tensor) -> Float[Tenso
 
 
 def relative_alignment(
-    fused: Float[Tensor, "b 1 *space"], source: Float[Tensor, "b 1 *space"], epsilon: float
+    fused: Float[Tensor, "b 1 *space"], source: Float[Tensor, "b 1 *space"], epsilon: float,
+    dims: int | None = None,
 ) -> float:
     """Eq. 2(fused, source) ÷ Eq. 2(source, source): 1 for a copy, 0 for no shared edge.
 
@@ -126,7 +142,7 @@ def relative_alignment(
     Raises ValueError where the source is constant.
     """
     with torch.no_grad():
-        itself = pixelwise_gradient_loss(source, source, epsilon)
+        itself = pixelwise_gradient_loss(source, source, epsilon, dims=dims)
         if itself == 0:
             raise ValueError("the source is constant: its gradient aligns with nothing")
-        return float(pixelwise_gradient_loss(fused, source, epsilon) / itself)
+        return float(pixelwise_gradient_loss(fused, source, epsilon, dims=dims) / itself)

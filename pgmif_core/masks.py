@@ -9,7 +9,16 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.dicom import ContourError, is_rtstruct, is_seg, rasterise, read_seg, seg_segments
+from pgmif_core.dicom import (
+    FRAME_OF_REFERENCE,
+    ContourError,
+    is_rtstruct,
+    is_seg,
+    rasterise,
+    read_seg,
+    seg_segments,
+    series_identity,
+)
 from pgmif_core.formats import read_nrrd, refusing, segments_of, to_image
 from pgmif_core.images import DICOM_SUFFIXES, PLAIN, ImageError, Trust, read_image
 
@@ -18,6 +27,7 @@ EVERY_LABEL = "all"
 NOTE = "mask-note"  # meta-data key: what was done to make a mask of the file's values
 MOST_LABELS = 64  # more different whole numbers are intensities
 WHOLE = 1e-3
+MOST_BETWEEN = 0.2  # of the volume: a probability map of a tumour is 0 or 1 elsewhere
 SAME_PLACE_VOXELS = 0.5
 
 
@@ -71,7 +81,8 @@ def read_mask(
                 "that has none. gtv_roi is for RTSTRUCT, SEG and .seg.nrrd; leave it empty, or "
                 "choose by number in gtv_label."
             )
-        return _labelled(path, read_image(path, trust), chosen.label)
+        every = EVERY_LABEL if anything else ""
+        return _labelled(path, read_image(path, trust), chosen.label or every)
 
 
 def _dicom_mask(
@@ -87,9 +98,20 @@ def _dicom_mask(
             return rasterise(path, chosen.roi or ANY_GTV, drawn_on())
         segments = seg_segments(path)
         k = _named(path, [s.name for s in segments], chosen.roi)
+        _check_frame(path, drawn_on())
         return read_seg(path, segments[k].number)
     except ContourError as error:
         raise ImageError(str(error)) from error
+
+
+def _check_frame(path: Path, image: sitk.Image | None) -> None:
+    """Raise ImageError where a SEG lies in another frame of reference than the image it is of."""
+    known = image is not None and FRAME_OF_REFERENCE in image.GetMetaDataKeys()
+    frames = {series_identity(path).frame, image.GetMetaData(FRAME_OF_REFERENCE) if known else ""}
+    if len(frames - {""}) > 1:
+        raise ImageError(f"{path}: expected a segmentation in the image's frame of reference, found one "
+                         "in another: it was drawn on another series or session. Export it for this "
+                         "image, or name the modality that it was drawn on in gtv_space.")
 
 
 def _named(path: Path, names: Sequence[str], roi: str) -> int:
@@ -131,6 +153,12 @@ def _labelled(path: Path, image: sitk.Image, label: str) -> sitk.Image:
         raise ImageError(
             f"{path}: expected a mask (0 and whole numbers, or probabilities from 0 to 1), found values "
             f"from {found.min():g} to {found.max():g}, {len(found)} of them: intensities. Name the mask."
+        )
+    between = float(np.mean((values > 0.02) & (values < 0.98)))
+    if not whole and between > MOST_BETWEEN and len(found) > MOST_LABELS:
+        raise ImageError(
+            f"{path}: expected a mask, or probabilities that are 0 almost everywhere, found values "
+            f"between 0 and 1 in {between:.0%} of the volume: an image. Name the mask."
         )
     labels = [int(v) for v in found.round() if v > 0] if whole else [1]
     wanted = _wanted(path, labels, label)

@@ -119,6 +119,10 @@ def load_generator(path: str | Path) -> Generator:
             f"metadata {sorted(metadata)}"
         )
     generator = _described(path, metadata)
+    foreign = [n for n, t in tensors.items() if not t.is_floating_point() and "num_batches" not in n]
+    if foreign:
+        raise ValueError(f"{path}: expected weights of floating numbers, found {foreign[0]} of "
+                         f"{tensors[foreign[0]].dtype}")
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
@@ -128,7 +132,13 @@ def load_generator(path: str | Path) -> Generator:
         raise ValueError(f"{path}: expected finite weights, found NaN or infinite ones in {bad[0]} and "
                          f"{len(bad) - 1} others; the training diverged. Train again.")
     # the layout in which convolutions are fastest, on CPU and GPU
-    return generator.to(memory_format=torch.channels_last).eval()
+    generator = generator.to(memory_format=torch.channels_last).eval()
+    with torch.inference_mode():
+        grey = torch.full((1, generator.settings["modalities"], 16, 16), 0.5)
+        if not torch.isfinite(generator(grey)).all():
+            raise ValueError(f"{path}: expected weights that give an image, found that they give NaN or "
+                             "infinite intensities; the training diverged. Train again.")
+    return generator
 
 
 def _described(path: Path, metadata: dict[str, str]) -> Generator:

@@ -6,11 +6,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pgmif_core.gradients import sobel_magnitude
 
+ROUNDING = 1e-12  # of the values: less is no noise, and no mean other than 0
 NO_CHANGE = float(np.tanh(0.5))  # generalized Sobel of an image with itself
 
 
 def _numbers(name: str, image: ArrayLike) -> NDArray:
     """An array of real numbers; TypeError where it is none."""
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected a plain array, found a masked one, whose mask would be lost; "
+                        "pass its data and a mask")
     image = np.asarray(image)
     if image.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected an array of numbers, found {image.dtype}")
@@ -57,14 +61,15 @@ def contrast_to_noise_ratio(
     inside = _masked("tumour", image, tumour)
     outside = _masked("reference", image, reference)
     noise = outside.std() if pooled else _within_slices(image, reference)
-    if noise == 0:
+    if noise <= ROUNDING * np.abs(outside).max():
         raise ValueError("the reference region is constant (σ = 0): expected some noise, found none; "
                          "the CNR is undefined")
     return float((inside.mean() - outside.mean()) / noise)
 
 
 def _within_slices(image: NDArray, mask: NDArray) -> float:
-    planes = zip(np.asarray(image), np.asarray(mask), strict=True)
+    stacks = (np.asarray(x).reshape(-1, *np.shape(x)[-2:]) for x in (image, mask))
+    planes = zip(*stacks, strict=True)
     parts = [x[m].astype(np.float64) for x, m in planes if m.any()]
     return float(np.sqrt(np.concatenate([(v - v.mean()) ** 2 for v in parts]).mean()))
 
@@ -78,10 +83,9 @@ def inter_patient_cv(values: ArrayLike) -> float:
     values = _finite("values", _numbers("values", values))
     if values.ndim != 1 or values.size < 2:
         raise ValueError(f"expected one value per patient, at least 2, found shape {values.shape}")
-    if values.mean() == 0:
+    if abs(values.mean()) <= ROUNDING * np.abs(values).max():
         raise ValueError("expected a mean other than 0, found 0: the mean over patients is 0: the "
-                         "coefficient "
-                         "of variation is undefined")
+                         "coefficient of variation is undefined")
     return float(values.std(ddof=1) / values.mean() * 100)
 
 
@@ -89,6 +93,8 @@ def _edge_strengths(fused: NDArray, source: NDArray, tumour: NDArray) -> tuple[N
     if np.shape(fused) != np.shape(source):
         raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape: "
                          "expected one, found two")
+    if np.ndim(fused) < 2:
+        raise ValueError(f"expected images (…, h, w), found shape {np.shape(fused)}")
     both = [_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
     images = torch.from_numpy(np.stack(both))
     g_fused, g_source = sobel_magnitude(images).numpy()

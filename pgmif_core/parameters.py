@@ -5,6 +5,7 @@ are the `quick` profile; `params/paper.yaml` names the section of the paper behi
 """
 
 import difflib
+import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Few = Annotated[int, Field(ge=1, le=4096)]  # more would fill any memory
 PLAIN_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\z"  # of a folder: it leads nowhere else
 SHOWN_LETTERS = 80  # of a value that is refused
 LARGEST_BYTES = 10**6  # of a file of parameters
@@ -43,21 +45,25 @@ class Parameters(BaseModel):
     run: Annotated[str, Field(pattern=PLAIN_NAME)] = Field(
         "", description="name of the results folder; empty: cohort and profile"
     )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="the one random seed")
-    workers: Annotated[int, Field(ge=0)] = Field(0, description="patient processes; 0: all cores")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="the one random seed")
+    workers: Annotated[int, Field(ge=0, le=4096)] = Field(
+        0, description="patient processes; 0: all cores"
+    )
     dask_scheduler: str = Field(
         "", description="tcp://… of a Dask scheduler that spreads patients; empty: this machine"
     )
 
     phantom_train: Count = Field(20, description="phantom training patients taken")
     phantom_test: Count = Field(10, description="phantom test patients taken")
-    phantom_slices: Count = Field(20, description="T2w slices of a phantom")
+    phantom_slices: Few = Field(20, description="T2w slices of a phantom")
     phantom_thickness_mm: Positive = Field(4.4, description="distance of phantom slices")
     phantom_pixel_mm: Positive = Field(1.2, description="in-plane pixel of phantom T2w")
 
     register_bspline: bool = Field(True, description="B-spline after the rigid registration")
     register_affine: bool = Field(False, description="affine stage between rigid and B-spline")
-    slice_size: Annotated[int, Field(ge=32)] = Field(192, description="side of the square slices")
+    slice_size: Annotated[int, Field(ge=32, le=2048)] = Field(
+        192, description="side of the square slices"
+    )
     reference_window_mm: Positive = Field(10.0, description="side of the reference window")
     reference_nearest_mm: NonNegative = Field(3.0, description="least distance from the tumour")
     reference_farthest_mm: Positive = Field(25.0, description="largest distance from the tumour")
@@ -75,9 +81,9 @@ class Parameters(BaseModel):
     maximum_scale: Positive = Field(100.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
-    channels: Count = Field(16, description="channels of the generator at half size")
+    channels: Few = Field(16, description="channels of the generator at half size")
     iterations: Count = Field(200, description="training iterations")
-    batch_size: Count = Field(8, description="crops per iteration")
+    batch_size: Few = Field(8, description="crops per iteration")
     crop: Annotated[int, Field(ge=16)] = Field(96, description="side of the training crops")
     learning_rate: Positive = Field(4e-4, description="Adam, PGMIF and GMMCI")
     learning_rate_dlmwl: Positive = Field(2e-4, description="Adam, DLMWL")
@@ -113,7 +119,7 @@ class Parameters(BaseModel):
 
     figure_patients: Count = Field(3, description="patients in figure 4")
     points: bool = Field(True, description="draw each patient as a point in the boxplots")
-    dpi: Count = Field(200, description="resolution of PNG figures")
+    dpi: Few = Field(200, description="resolution of PNG figures")
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Parameters":
@@ -159,7 +165,7 @@ def _problem(error: Mapping[str, Any]) -> str:
             float(found)
         except ValueError:
             return message
-        return f"{message}; YAML reads numbers like 1e-3 as text: write 1.0e-3"
+        return f"{message}; quoted, or to YAML, it is text: write 1.0e-3, with a point and a sign"
     return message
 
 
@@ -221,12 +227,17 @@ def notebook_parameters(namespace: dict[str, Any]) -> DeclaredParameters:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without references: a few lines of them can stand for more than fits into memory."""
+    """YAML without references: a few lines of them can stand for more than fits into memory. Numbers
+    like 1e-3 are numbers."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("expected plain values, found a reference (*name)")
         return super().compose_node(parent, index)
+
+
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def plain_yaml(text: str) -> Any:

@@ -193,5 +193,5 @@ def read_settings(path: str | Path) -> PlusSettings:
             raise ValueError("another method")
         lists = {n: tuple(values[n]) for n in ("shares", "sequences") if isinstance(values.get(n), list)}
         return PlusSettings(**{**values, **lists})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: expected settings of pgmif_plus, found others: {error}") from error

@@ -10,14 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
 
-import psutil
 import yaml
 from joblib import cpu_count
 
@@ -35,7 +35,7 @@ from pgmif_core.parameters import (
 )
 from pgmif_core.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.steps import run_name
-from pgmif_core.supervision import MARK, Ended, marked, supervised
+from pgmif_core.supervision import MARK, Ended, alive, end_marked, marked, supervised
 
 ACCEPTED = {  # what `pgmif check` accepts by the same options
     "--allow-outside": "allow paths, and voxels of headers, out of the manifest's folder",
@@ -86,8 +86,11 @@ def _test_subjects(cohort: Cohort, parameters: Parameters) -> list[str]:
 
 def _noted(base: Path) -> dict[str, Any]:
     """The parameters that a results folder was made with; empty where there is none."""
-    path = base / CONFIG
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    try:
+        known = yaml.safe_load((base / CONFIG).read_text())
+    except (OSError, ValueError, yaml.YAMLError):  # absent, or damaged: then it says nothing
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _snakemake_command(
@@ -134,30 +137,36 @@ def _relay(messages: TextIO, muted: Event) -> None:
 
 
 def _run(command: list[str], root: Path, descriptor: int, mark: str) -> int:
-    """Snakemake's exit code; after Ctrl-C, which reaches it too, its notebooks may come to an end.
+    """Snakemake's exit code; after Ctrl-C, which is passed on to it, its notebooks may come to an end.
 
-    What it then has to say, of each job that was interrupted, is left out.
+    It has a process group of its own, so that a terminal's Ctrl-C and a signal to this process alone do
+    the same. What it then has to say, of each job that was interrupted, is left out.
     """
     interrupted = Event()
+    process = subprocess.Popen(command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE,
+                               text=True, errors="replace", env=os.environ | {MARK: mark},
+                               process_group=0)
 
     def stop(*_: Any) -> None:
         if not interrupted.is_set():
             interrupted.set()
             print("\npgmif: stopping", file=sys.stderr, flush=True)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, stop)
+    relay = Thread(target=_relay, args=(process.stderr, interrupted), daemon=True)
+    relay.start()
     try:
-        process = subprocess.Popen(
-            command, cwd=root, pass_fds=[descriptor], stderr=subprocess.PIPE, text=True,
-            errors="replace", env=os.environ | {MARK: mark},
-        )
-        with process.stderr as messages:
-            relay = Thread(target=_relay, args=(messages, interrupted), daemon=True)
-            relay.start()
-            status = process.wait()
-            relay.join(LAST_WORDS_SECONDS)
+        status = process.wait()
+    except Ended:
+        interrupted.set()
+        raise
     finally:
+        end_marked(mark)  # what was left of notebooks would hold the pipe for ever
+        relay.join(LAST_WORDS_SECONDS)
         signal.signal(signal.SIGINT, before)
+    process.stderr.close()
     return INTERRUPTED if interrupted.is_set() else status
 
 
@@ -171,14 +180,14 @@ def _own(base: Path, mark: str) -> Iterator[int]:
                 yield descriptor
                 return
         except FolderTaken as error:
-            if psutil.pid_exists(error.owner) or time.monotonic() > deadline:
+            if alive(error.owner) or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
 
 
 def _owner(taken_by: FolderTaken) -> str:
     """The process that has a folder, and how to end it: itself, or what it left running."""
-    if taken_by.owner and psutil.pid_exists(taken_by.owner):
+    if taken_by.owner and alive(taken_by.owner):
         return f"{taken_by}; nothing was started. Wait for it, end it (kill {taken_by.owner})"
     left = " ".join(str(process.pid) for process in marked(taken_by.mark)) if taken_by.mark else ""
     return f"what {taken_by} left running; nothing was started. End it (kill {left or '?'})"
@@ -218,12 +227,15 @@ def reproduce(options: argparse.Namespace) -> int:
     except (ManifestError, ParameterError, ImageError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(options.snakemake))
     other = _other_manifest(base, root / parameters.manifest)
     if other:
         print(f"pgmif: results/{name} was made from {other}, not from {parameters.manifest}; nothing "
               "was started. Give this run a name of its own: --set run=NAME", file=sys.stderr)
         return 2
     try:
+        if dry:
+            return _plan(options, base, config, forced)
         with supervised() as mark, _own(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -238,11 +250,20 @@ def reproduce(options: argparse.Namespace) -> int:
         print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command "
               "goes on from here.", file=sys.stderr)
         return 128 + error.number
-    dry = bool({"-n", "--dry-run"} & set(options.snakemake))
-    return _said(status, name, start, dry)
+    return _said(status, name, start)
 
 
-def _said(status: int, name: str, start: float, dry: bool) -> int:
+def _plan(options: argparse.Namespace, base: Path, config: dict[str, Any], forced: list[str]) -> int:
+    """A dry run: what would be made; nothing of the run is written, its parameters neither."""
+    free = taken(base) if base.is_dir() else nullcontext()
+    with tempfile.TemporaryDirectory() as folder, free:
+        path = Path(folder) / CONFIG
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        command = _snakemake_command(options, path, forced)
+        return subprocess.run(command, cwd=base.parents[1], check=False).returncode
+
+
+def _said(status: int, name: str, start: float) -> int:
     """Say how Snakemake ended; its exit code as that of the command."""
     if status == INTERRUPTED:
         print("pgmif: stopped by Ctrl-C; the same command goes on from here.", file=sys.stderr)
@@ -251,8 +272,6 @@ def _said(status: int, name: str, start: float, dry: bool) -> int:
         print(f"pgmif: stopped. Executed notebooks are kept in results/{name}/notebooks/; the same "
               "command goes on from here.", file=sys.stderr)
         return 1
-    if dry:
-        return 0
     minutes = (time.perf_counter() - start) / 60
     print(f"\nDone in {minutes:.1f} min. Figures: figures/{name}/   tables: results/{name}/")
     return 0

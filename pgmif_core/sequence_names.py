@@ -11,6 +11,9 @@ from pgmif_core.images import DICOM_SUFFIXES, ITK_SUFFIXES
 
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
 AGENT = r"(ce|c|gd|gad|kontrast|km|contrast|enhanced|post(_?contrast|_?gd|_?kontrast|_?km)?)"
+ANYWHERE = r"(^|_)(gad?|gd|kontrast|km|contrast|post_?contrast|enhanced|post)(_|$)"  # words of a name
+NO_T2 = r"(^|_)(flair|dark_?fluid|tirm|swi|dwi|adc)(_|$)"
+TUMOUR = r"(^|_)(gtv\w?|tumou?rs?|lesions?|gliomas?|carcinoma|npc)(_|$)"
 NATIVE = r"(pre(_?contrast|_?gd|_?kontrast|_?km)?|native?|nativ|plain|non_?contrast)"
 # ends of lower-case names, words joined by "_"; the first that fits counts
 NAMES = (
@@ -55,7 +58,8 @@ def stem_of(path: Path) -> str:
 
 def is_organ(path: Path) -> bool:
     """Whether a mask's name says that it is the mask of a brain, a head or an organ, no tumour's."""
-    return re.search(NO_TUMOUR, stem_of(path)) is not None
+    stem = stem_of(path)
+    return re.search(NO_TUMOUR, stem) is not None and not re.search(TUMOUR, stem)
 
 
 def column_of(path: Path) -> str:
@@ -65,9 +69,14 @@ def column_of(path: Path) -> str:
         return "gtv" if is_rtstruct(path) or is_seg(path) else ""
     if path.is_file() and not path.name.lower().endswith(IMAGE_SUFFIXES):
         return ""
-    if re.search(rf"(^|_){CONTOUR}$", stem):
-        return "" if is_organ(path) else "gtv"
-    return next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
+    if re.search(rf"(^|_){CONTOUR}(_|$)", stem):  # of brain_mask_t2, too: no image of a sequence
+        ends = re.search(rf"(^|_){CONTOUR}(_(on|in))?(_?({'|'.join(e for _, e in NAMES)}))?$", stem)
+        return "gtv" if ends and not is_organ(path) else ""
+    found = next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
+    if found == "T2w" and re.search(NO_T2, stem):
+        return "FLAIR" if re.search(r"flair|dark_?fluid|tirm", stem) else ""
+    native = re.search(rf"(^|_){NATIVE}(_|$)", stem)
+    return "ceT1w" if found == "T1w" and not native and re.search(ANYWHERE, stem) else found
 
 
 def collect(
@@ -84,7 +93,7 @@ def collect(
         shown = ", ".join(p.relative_to(base).as_posix() for p in contours)
         notes.append(f"{shown}: several contours, none taken; leave one, or write the row by hand")
         paths = [p for p in paths if p not in contours]
-    for path in sorted(paths, key=lambda p: (not re.search(NATIVE, stem_of(p)), p)):
+    for path in sorted(paths, key=lambda p: not re.search(NATIVE, stem_of(p))):  # stable
         found = column(path)
         shown = path.relative_to(base).as_posix()
         if not found:

@@ -16,7 +16,7 @@ from pgmif_core.images import NEAR_ZERO, air_level, imaged_part, resample, write
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
 THICK_SLICES = 1.5
-FEW = 4  # voxels of a slice that are no tissue, where they lie beyond all others
+FEW, SOME = 4, 16  # voxels of a slice that are no tissue, where they lie beyond all others; far beyond
 CT_WINDOW_HU = (-160.0, 240.0)  # soft tissue; bone and metal would leave it no contrast
 
 
@@ -67,23 +67,28 @@ def windowed(image: sitk.Image, modality: str) -> sitk.Image:
 
 def hot_voxels(image: sitk.Image) -> list[int]:
     """Slices of an image, as stored, whose range a few voxels alone decide: at most four that lie more
-    than twice as far from the rest as anything else. `windowed` cuts them."""
+    than twice as far from the rest as anything else, or sixteen that lie four times as far and beyond
+    twice what the volume has. `windowed` cuts them."""
     return sorted(_cut(sitk.GetArrayViewFromImage(image)))
 
 
 def _cut(volume: NDArray) -> dict[int, tuple[float, float]]:
     """By slice the range that its other voxels have, where a few lie far beyond."""
     found = {}
+    most = 2 * float(np.percentile(volume[:, ::3, ::3], 99.9))
     for k, plane in enumerate(volume):
-        if plane.size <= 4 * FEW:
-            continue
-        flat = np.partition(plane.ravel(), (0, FEW, -FEW - 1, -1))
-        middle = (float(flat[FEW]), float(flat[-FEW - 1]))
-        reach = middle[1] - middle[0]
-        limits = middle[0] - reach, middle[1] + reach
-        if reach > 0 and (flat[0] < limits[0] or flat[-1] > limits[1]):
-            usual = plane[(plane >= limits[0]) & (plane <= limits[1])]
-            found[k] = float(usual.min()), float(usual.max())
+        for few, times, beyond in ((FEW, 1, -np.inf), (SOME, 3, most)):
+            if plane.size <= 4 * few:
+                continue
+            flat = np.partition(plane.ravel(), (0, few, -few - 1, -1))
+            middle = (float(flat[few]), float(flat[-few - 1]))
+            reach = middle[1] - middle[0]
+            limits = middle[0] - times * reach, max(middle[1] + times * reach, beyond)
+            low = few == FEW and flat[0] < limits[0]
+            if reach > 0 and (low or flat[-1] > limits[1]):
+                usual = plane[(plane >= limits[0]) & (plane <= limits[1])]
+                found[k] = float(usual.min()), float(usual.max())
+                break
     return found
 
 

@@ -125,7 +125,8 @@ def _products(step: str, executed: Path, journal: Path) -> dict[str, str]:
     own = [path for path in folder.rglob("*") if path.is_file() and _belongs(path, folder, part)]
     noted = journal.read_text().splitlines() if journal.exists() else []
     drawn = {Path(line) for line in noted if Path(line).parts[0] == "figures"}
-    paths = {root / path for path in [*own, *drawn, executed] if (root / path).is_file()}
+    noted_run = [executed.parents[1] / "provenance.json"] if step == "06_claims" else []
+    paths = {root / path for path in [*own, *drawn, *noted_run, executed] if (root / path).is_file()}
     return seal(root, paths)
 
 
@@ -135,26 +136,47 @@ def _belongs(path: Path, folder: Path, part: str) -> bool:
     return not hidden and (not part or inner.parts[0].split(".")[0] == part)
 
 
+def _record(path: Path) -> dict[str, Any] | None:
+    """A record; None where it is absent or damaged: then nothing is known of its step."""
+    try:
+        record = json.loads(path.read_text())
+        whole = {"step": str, "key": str, "outputs": list}
+        whole |= {"products": dict} if record["key"] else {}
+        return record if all(isinstance(record[n], kind) for n, kind in whole.items()) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _rule(step: str) -> str:
+    """The Snakefile's rule of a step."""
+    return step.partition("_")[2].replace("ablations", "ablation")
+
+
 def recorded_here(base: Path) -> bool:
     """Whether a run has records, and all of them are its own: a copied folder brings others."""
-    records = [json.loads(path.read_text()) for path in (base / RECORDS).glob("*.json")]
+    records = [r for path in (base / RECORDS).glob("*.json") if (r := _record(path))]
     own = (f"results/{base.name}/", f"figures/{base.name}/")
     return bool(records) and all(o.startswith(own) for r in records for o in r["outputs"])
 
 
 def stale_steps(base: Path, keys: Mapping[str, str], evidence: bool) -> dict[str, str]:
-    """First output of every executed step that must be made again, and why.
+    """First output of every executed step that must be made again, or its rule, and why.
 
     `base` is <root>/results/<run>; steps beyond the paper's figures only where `evidence` is wanted.
     """
     found: dict[str, str] = {}
-    for path in sorted((base / RECORDS).glob("*.json")):
-        record = json.loads(path.read_text())
-        if record["step"] in EVIDENCE and not evidence:
-            continue
-        reason = _reason(record, keys, base.parents[1])
-        if reason and record["outputs"]:
-            found[record["outputs"][0]] = reason
+    executed = {p.stem for folder in (RECORDS, "notebooks") for p in (base / folder).glob("*.*")
+                if p.suffix in (".json", ".ipynb")}
+    for step in (s for s in AFTER if evidence or s not in EVIDENCE):
+        own = sorted(stem for stem in executed if stem.startswith(step))
+        if not own and (base / step).is_dir() and any((base / step).iterdir()):
+            found[_rule(step)] = "has no record"
+        for stem in own:
+            record = _record(base / RECORDS / f"{stem}.json")
+            if record is None:
+                found[_rule(step)] = "its record is absent or damaged"
+            elif record["outputs"] and (reason := _reason(record, keys, base.parents[1])):
+                found[record["outputs"][0]] = reason
     return found
 
 

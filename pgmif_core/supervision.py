@@ -38,6 +38,14 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+def alive(number: int) -> bool:
+    """Whether a process runs: one that has ended and was not waited for does not."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def end_marked(mark: str) -> None:
     """End every process that carries a mark: asked first, forced after some seconds."""
     for attempt in (psutil.Process.terminate, psutil.Process.kill):
@@ -61,7 +69,9 @@ def supervised() -> Iterator[str]:
     def stop(number: int, _: FrameType | None) -> None:
         raise Ended(number)
 
-    before = {number: signal.signal(number, stop) for number in ENDINGS}
+    # what nohup made deaf stays deaf
+    heard = [n for n in ENDINGS if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield mark
     finally:

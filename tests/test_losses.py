@@ -111,7 +111,7 @@ def test_weighted_loss_is_the_weighted_sum_and_needs_one_weight_each():
     parts = [pixelwise_gradient_loss(fused, sources[:, m : m + 1], 0.01) for m in range(3)]
     expected = parts[0] + 8 * parts[1] + 2 * parts[2]
     torch.testing.assert_close(weighted_gradient_loss(fused, sources, [1, 8, 2], 0.01), expected)
-    with pytest.raises(ValueError, match="3 sources, 2 weights"):
+    with pytest.raises(ValueError, match="one gradient weight per source, 3 finite numbers"):
         weighted_gradient_loss(fused, sources, [1, 8], 0.01)
 
 

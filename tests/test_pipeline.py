@@ -153,7 +153,7 @@ def test_bad_input_is_refused_with_exit_code_2(in_root, patients, capsys, name):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--set", "epsilonn=0.1"], "did you mean 'epsilon'"),
-    (["--set", "epsilon=1e-3"], "write 1.0e-3"),
+    (["--set", "epsilon='1e-3'"], "write 1.0e-3"),
     (["--set", "epsilon"], "expects name=value"),
     (["--profile", "slow"], "known profiles"),
     (["--set", "gradient_weights=[1.0]"], "2 to 2 weights"),

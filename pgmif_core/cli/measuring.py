@@ -71,6 +71,10 @@ def evaluate(
         for name in (n for n, i in images.items() if not same_grid(i, image)):
             warn(f"CHECK: {name} is not on the grid of the fused image; is it registered to T2w? "
                  "`pgmif fuse --save-registered` writes sequences that are.")
+        low, high = sitk.MinimumMaximum(image)
+        if low < -1e-3 or high > 1 + 1e-3:
+            warn(f"CHECK: {fused} has values from {low:g} to {high:g}, not from 0 to 1: every slice is "
+                 "min-max normalised before it is measured")
         try:
             table = measure(image, mask, images, region)
         except ValueError as error:

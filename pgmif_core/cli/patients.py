@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from pgmif_core.checks import (
+    background_note,
     identity_notes,
     identity_problems,
     image_problems,
@@ -131,6 +132,8 @@ def _read_sequences(
     for note in identity_notes(known):
         warn(f"CHECK: {note}")
     for name, image in images.items():
+        if note := background_note(image):
+            warn(f"CHECK: {name}: {note}")
         if slices := hot_voxels(image):
             warn(f"CHECK: {name}: a few voxels beyond all others were cut in slice "
                  f"{', '.join(map(str, slices[:10]))}")

@@ -8,6 +8,7 @@ from pgmif_core.dicom.series import (
     FRAME_OF_REFERENCE,
     Identity,
     SeriesError,
+    is_of_series,
     read_series,
     series_headers,
     series_identity,
@@ -18,7 +19,7 @@ from pgmif_core.dicom.writing import write_series
 warnings.filterwarnings("ignore", module="pydicom")
 
 __all__ = [
-    "FRAME_OF_REFERENCE", "ContourError", "Identity", "SeriesError", "contour_names", "is_rtstruct",
-    "is_seg", "rasterise", "read_seg", "read_series", "seg_segments", "series_headers",
-    "series_identity", "write_series",
+    "FRAME_OF_REFERENCE", "ContourError", "Identity", "SeriesError", "contour_names",
+    "is_of_series", "is_rtstruct", "is_seg", "rasterise", "read_seg", "read_series", "seg_segments",
+    "series_headers", "series_identity", "write_series",
 ]

@@ -111,6 +111,12 @@ def rasterise(path: str | os.PathLike, pattern: str, grid: sitk.Image) -> sitk.I
         chosen = _chosen(path, structures, pattern)
         _check_frame(path, structures, int(chosen.ReferencedROINumber), grid)
         loops = _loops(chosen)
+        if not loops:
+            kinds = sorted({str(i.get("ContourGeometricType", "none")) for i in chosen.ContourSequence})
+            raise ContourError(
+                f"{path}: expected closed contours (CLOSED_PLANAR) of three or more points, found none: "
+                f"{', '.join(kinds)}. Draw the structure as a volume, or name another one."
+            )
         planes = contour_planes(path, loops, grid)
         mask = fill_slices(planes, grid)
     except ContourError:

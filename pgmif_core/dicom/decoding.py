@@ -110,7 +110,8 @@ def compressed_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset])
         names = "\0".join(os.path.abspath(file) for file in files)
         try:
             done = subprocess.run(
-                [sys.executable, "-c", f"from {__name__} import _decode_files; _decode_files()",
+                # by its name, so that what this module reaches shows in its code
+                [sys.executable, "-c", f"import {__name__} as m; m.{_decode_files.__name__}()",
                  str(output)],
                 input=os.fsencode(names), capture_output=True, check=False,
                 timeout=SECONDS + SECONDS_PER_FILE * len(files),

@@ -15,7 +15,8 @@ MOST_TILTED = np.deg2rad(5.0)
 SAME_PLANE_MM = 0.05  # at least; rounded coordinates lie further apart
 SAME_PLANE = 0.25  # of the distance of planes
 THICKEST_MM = 10.0  # contours further apart than this leave the slices between them empty
-COPY = 0.9  # of the larger's area: a contour that large inside another is its copy, no hole in it
+COPY = 0.9  # of the larger's area: a contour that large inside another may be its copy, no hole in it
+COPY_PIXELS = 0.5  # and lies that close to it all round
 INSIDE = 0.98  # of a contour's area: then it lies in another
 
 
@@ -25,12 +26,14 @@ class ContourError(ValueError):
 
 class Planes(NamedTuple):
     """Contours of a structure. `frame` (3, 3) has the axes of their planes as columns (mm, LPS);
-    `loops[i]` are the contours (n, 2) at `heights[i]` along its third axis, in mm from `origin`."""
+    `loops[i]` are the contours (n, 2) at `heights[i]` along its third axis, in mm from `origin`; `pixel`
+    is that of the grid, in mm."""
 
     frame: NDArray[np.float64]
     origin: NDArray[np.float64]
     heights: NDArray[np.float64]
     loops: list[list[NDArray[np.float64]]]
+    pixel: float
 
 
 def _normal(loops: Sequence[NDArray], upright: NDArray) -> NDArray[np.float64]:
@@ -70,7 +73,7 @@ def contour_planes(path: Path, loops: Sequence[NDArray], grid: sitk.Image) -> Pl
     """
     origin = np.array(grid.GetOrigin())
     if not loops:
-        return Planes(np.eye(3), origin, np.zeros(0), [])
+        return Planes(np.eye(3), origin, np.zeros(0), [], 1.0)
     frame, step = _frame(path, loops, grid), grid.GetSpacing()[2]
     placed = [(loop - origin) @ frame for loop in loops]
     crossing = max(float(np.ptp(loop[:, 2])) for loop in placed)
@@ -92,7 +95,8 @@ def contour_planes(path: Path, loops: Sequence[NDArray], grid: sitk.Image) -> Pl
         else:
             groups.append([k])
     heights = np.array([own[group].mean() for group in groups])
-    return Planes(frame, origin, heights, [[placed[k][:, :2] for k in group] for group in groups])
+    every = [[placed[k][:, :2] for k in group] for group in groups]
+    return Planes(frame, origin, heights, every, min(grid.GetSpacing()[:2]))
 
 
 def _reach(planes: Planes, step: float) -> tuple[float, float]:
@@ -154,17 +158,18 @@ def _covered(planes: Planes, points: NDArray, reach: tuple[float, float]) -> NDA
     own = points[:, 2]
     nearest = np.clip(np.searchsorted((heights[1:] + heights[:-1]) / 2, own - 1e-6), 0, len(heights) - 1)
     away = np.abs(own - heights[nearest])
-    # half way to the next plane belongs to one of the two; half a slice beyond the last one does not
-    beyond = (own < heights[0]) | (own > heights[-1])
-    near = away <= np.where(beyond, reach[1], reach[0] + 1e-3)
+    # half way belongs to one of the two: to the lower plane, and to the slice below the first one
+    lower = reach[0] + 1e-3 if reach[0] - reach[1] < 0.01 else reach[1]
+    limits = np.where(own > heights[-1], reach[1], reach[0] + 1e-3)
+    near = away <= np.where(own < heights[0], lower, limits)
     for p in np.unique(nearest[near]):
         here = np.flatnonzero(near & (nearest == p))
-        covered[here] = filled(planes.loops[p], points[here, :2])
+        covered[here] = filled(planes.loops[p], points[here, :2], planes.pixel)
     return covered
 
 
-def filled(loops: Sequence[NDArray], points: NDArray) -> NDArray[np.bool_]:
-    """Whether points (n, 2) lie in what the contours of one plane enclose.
+def filled(loops: Sequence[NDArray], points: NDArray, pixel: float) -> NDArray[np.bool_]:
+    """Whether points (n, 2) lie in what the contours of one plane enclose; `pixel` in mm.
 
     A contour inside another is a hole, one inside a hole is tissue; contours that overlap, or are copies
     of one another, are joined: none of them takes anything away.
@@ -175,11 +180,20 @@ def filled(loops: Sequence[NDArray], points: NDArray) -> NDArray[np.bool_]:
     inner = np.array([_inside(loop, samples) for loop in loops])
     sizes = inner.sum(axis=1) * area
     order = [k for k in np.argsort(-sizes, kind="stable") if sizes[k] > 0]
+    edges = np.array([_length(loop) for loop in loops])
     parent: dict[int, int] = {}
+
+    def copies(first: int, second: int) -> bool:
+        """Whether two contours are one, or copies: a hole in one is a hole in the other."""
+        shared, larger = (inner[first] & inner[second]).sum(), max(sizes[first], sizes[second])
+        apart = abs(sizes[first] - sizes[second]) > \
+            COPY_PIXELS * pixel * max(edges[first], edges[second])
+        return not apart and shared * area >= COPY * larger
+
     for place, k in enumerate(order):
         needed = INSIDE * inner[k].sum()
         around = [j for j in order[:place]
-                  if (inner[k] & inner[j]).sum() >= needed and sizes[k] < COPY * sizes[j]]
+                  if (inner[k] & inner[j]).sum() >= needed and not copies(j, k)]
         parent[k] = around[-1] if around else -1  # the smallest around it
 
     def depth(k: int) -> int:
@@ -188,7 +202,7 @@ def filled(loops: Sequence[NDArray], points: NDArray) -> NDArray[np.bool_]:
     result = np.zeros(len(points), bool)
     for k in (k for k in order if depth(k) % 2 == 0):
         own = _inside(loops[k], points)
-        for hole in (j for j in order if depth(j) % 2 == 1 and _same(parent[j], k, inner, sizes)):
+        for hole in (j for j in order if depth(j) % 2 == 1 and copies(parent[j], k)):
             own &= ~_inside(loops[hole], points)
         result |= own
     small = [k for k in range(len(loops)) if k not in order]
@@ -197,10 +211,9 @@ def filled(loops: Sequence[NDArray], points: NDArray) -> NDArray[np.bool_]:
     return result
 
 
-def _same(first: int, second: int, inner: NDArray, sizes: NDArray) -> bool:
-    """Whether two contours are one, or copies: a hole in one is a hole in the other."""
-    shared = (inner[first] & inner[second]).sum()
-    return first == second or shared >= COPY * max(inner[first].sum(), inner[second].sum(), 1)
+def _length(loop: NDArray) -> float:
+    """Length of a closed contour (n, 2) in mm."""
+    return float(np.linalg.norm(loop - np.roll(loop, 1, axis=0), axis=1).sum())
 
 
 def _samples(loops: Sequence[NDArray]) -> tuple[NDArray, float]:

@@ -1,6 +1,7 @@
 """DICOM SEG: one of its segments as a mask; frames without tissue are not stored, and are empty."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,14 +89,20 @@ def _read_seg(path: Path, number: int) -> sitk.Image:
 
 
 def _step(header: pydicom.Dataset, heights: np.ndarray) -> float:
-    """Distance of slices: the least one between frames, or what the file says where there is one."""
+    """Distance of slices: what the file says, where all frames lie on such slices (empty ones are not
+    stored, so that the least distance of two says little); else that."""
     steps = np.diff(np.unique(heights.round(3)))
-    if len(steps):
-        return float(steps.min())
+    for said in _said_steps(header):
+        parts = steps / said
+        if not len(steps) or np.abs(parts - parts.round()).max() <= ON_A_SLICE:
+            return said
+    return float(steps.min()) if len(steps) else 1.0
+
+
+def _said_steps(header: pydicom.Dataset) -> Iterator[float]:
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in header.get(groups, []):
             for measures in group.get("PixelMeasuresSequence", []):
                 for name in ("SpacingBetweenSlices", "SliceThickness"):
                     if float(measures.get(name) or 0) > 0:
-                        return float(measures.get(name))
-    return 1.0
+                        yield float(measures.get(name))

@@ -24,6 +24,11 @@ OTHER_FILES = {"DICOMDIR", "LICENSE", "LOCKFILE", "VERSION", "Thumbs.db", "deskt
 SHEAR_MM = 0.05
 
 
+def is_of_series(path: Path) -> bool:
+    """Whether a file of a folder may belong to its series: hidden ones, and those of systems, do not."""
+    return not path.name.startswith(".") and path.name not in OTHER_FILES
+
+
 def series_headers(folder: Path) -> list[pydicom.Dataset]:
     """Headers of all images in a folder (or of one file), by file name.
 
@@ -33,7 +38,7 @@ def series_headers(folder: Path) -> list[pydicom.Dataset]:
     headers = []
     files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.is_file())
     for path in files:
-        if path.name.startswith(".") or path.name in OTHER_FILES:
+        if not is_of_series(path):
             continue
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True)
@@ -171,13 +176,14 @@ class Identity(NamedTuple):
 
 
 def series_identity(folder: str | os.PathLike) -> Identity:
-    """Identity of a series by its first image; of anything else, nothing. To compare, never to write."""
+    """Identity of a series by its first image, or of a structure set; of anything else, nothing. To
+    compare, never to write."""
     folder = Path(folder)
-    files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.is_file())
+    files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else [folder]
     for path in files:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True)
-            if "Rows" in header:
+            if "Rows" in header or "StructureSetROISequence" in header:
                 names = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
                 return Identity(*(str(header.get(name) or "").strip() for name in names))
         except Exception:  # no DICOM, or damaged: reading the series says so

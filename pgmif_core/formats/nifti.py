@@ -47,6 +47,8 @@ def _frames(volume: FileBasedImage) -> dict[str, NDArray]:
     elif hasattr(header, "get_sform"):
         coded = {"sform": header.get_sform(coded=True), "qform": header.get_qform(coded=True)}
         found = {name: np.asarray(affine, float) for name, (affine, code) in coded.items() if code > 0}
+        sound = {n: a for n, a in found.items() if np.isfinite(a).all() and np.linalg.det(a[:3, :3])}
+        found = sound or found  # one that is singular says nothing beside another
     return found
 
 
