@@ -47,7 +47,8 @@ class _Memory:
             for line in whole.split(b"\n"):
                 parts = line.split()
                 if len(parts) == 6 and len(parts[0]) == 64:
-                    self.known[tuple(map(int, parts[1:]))] = parts[0].decode()
+                    with suppress(ValueError):  # a damaged line says nothing
+                        self.known[tuple(map(int, parts[1:]))] = parts[0].decode()
 
 
 def _memory_file() -> Path | None:

@@ -10,7 +10,7 @@ from pgmif_core.expected import expect_image
 
 def image_gradient(
     image: Float[Tensor, "*batch h w"], dims: int = 2
-) -> Float[Tensor, "*batch dims h w"]:
+) -> Float[Tensor, "*field"]:
     """Forward differences of an image (Eq. 1 of the paper) over its last two axes, or three of a volume.
 
     ∇x(i, j) = (x(i+1, j) − x(i, j), x(i, j+1) − x(i, j)), i the row, j the column; 0 in the last
@@ -50,7 +50,7 @@ def gradient_norm(gradient: Float[Tensor, "*field"], dims: int = 2) -> Float[Ten
 
 def normalized_gradient(
     image: Float[Tensor, "*batch h w"], epsilon: float, dims: int = 2
-) -> Float[Tensor, "*batch dims h w"]:
+) -> Float[Tensor, "*field"]:
     """Normalized gradient n = ∇x / (‖∇x‖ + ε) (Methods, below Eq. 1 of the paper).
 
     `epsilon` is in intensity units per pixel and is the edge strength at which ‖n‖ = ½: below it

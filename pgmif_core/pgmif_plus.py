@@ -72,7 +72,8 @@ class PlusSettings:
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name}: expected true or false, found {getattr(self, name)!r}")
         named = isinstance(self.sequences, tuple) and all(isinstance(s, str) for s in self.sequences)
-        if not named or len(self.sequences) not in (0, len(self.shares)):
+        counted = named and len(self.sequences) in (0, len(self.shares))
+        if not counted or len(set(self.sequences)) < len(self.sequences):
             raise ValueError(f"sequences: expected a name for each of {len(self.shares)} shares, found "
                              f"{self.sequences!r}")
 

@@ -57,6 +57,8 @@ SINGLE: dict[str, Callable] = {
     "ε NaN": lambda: gradients.normalized_gradient(IMAGE, float("nan")),
     "ε infinite": lambda: gradients.normalized_gradient(IMAGE, float("inf")),
     "ε negative": lambda: losses.pixelwise_gradient_loss(IMAGE, IMAGE, -1.0),
+    "words for weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, ("1", "8"), 0.03),
+    "a table of weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, r(2, 2), 0.03),
     "three weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, (1, 2, 3), 0.03),
     "another reduction": lambda: losses.pixelwise_gradient_loss(IMAGE, IMAGE, 0.03, "max"),
     "two volumes unasked": lambda: losses.weighted_gradient_loss(VOLUME, VOLUMES, (1, 8), 0.03),

@@ -28,6 +28,7 @@ from pgmif_core.released import PHANTOMS
 from pgmif_core.report.notebooks import notebook_page, without_paths, without_values
 from pgmif_core.report.summary import findings, key_numbers, method_table
 from pgmif_core.report.tables import readable, tables_behind_claims
+from pgmif_core.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.steps import AS_WRITTEN
 from pgmif_core.validation import FURTHER_MODALITIES
 
@@ -89,6 +90,7 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
         profile=notes["06_claims"]["parameters"].get("profile", ""),
         made=f"commit {notes['06_claims']['commit']}", sections=SECTIONS.items(),
         findings=findings(figures), methods=table_html(methods, "Methods"), note=note,
+        old=_out_of_date(root, run, values),
         claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
         tests=_tests(figures), provenance=_provenance(notes),
         details=_details(notes, label.startswith(PHANTOMS)),
@@ -96,6 +98,18 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
         notebooks=[(p.stem, f"notebooks/{p.name}") for p in pages], **_patients(base, folder, figures),
     )
     write_page(folder / "index.html", f"pgmif: {label}", Markup(body))
+
+
+def _out_of_date(root: Path, run: str, values: dict[str, Any]) -> list[str]:
+    """What of a run is not what its inputs, parameters and code would give now, and why."""
+    base = root / "results" / run
+    try:
+        if not recorded_here(base):
+            return []
+        return [f"{Path(output).name}: {reason}"
+                for output, reason in stale_steps(base, step_keys(values, root), evidence=True).items()]
+    except (KeyError, OSError, ValueError):  # its patients are elsewhere: nothing is known
+        return []
 
 
 def _patient_folders(root: Path, values: dict[str, Any]) -> list[str]:
