@@ -7,7 +7,7 @@ networks, accumulation (a batch in parts), inference (the same, folded), onnx_ex
 fusion_metrics (the field's standard ones), regions, delineation (what grey values separate),
 segmentation (a U-Net), statistics, published (the paper's numbers among themselves), comparators
 (classical fusion), pgmif_plus (closed form), phantom, formats (NIfTI, NRRD, MetaImage), dicom, images,
-masks, contours, displacements, registration, checks (of one patient's images), validation (of a
+masks, contours, displacements, registration, slices, checks (of one patient's images), validation (of a
 manifest), cohort, slices, training_slices, methods, trainer (one step), training (the loop), parameters,
 patients (over processes), volumes (step 00), qc, preprocessing (step 01), evaluation, plus_fitting,
 comparisons (tables of methods), frontier (what trivial filters reach), figures, evidence_figures,

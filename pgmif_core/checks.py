@@ -11,17 +11,20 @@ from scipy import ndimage
 
 from pgmif_core.contours import misplaced, oversized
 from pgmif_core.dicom import Identity
-from pgmif_core.images import imaged_part, overlap_fraction, resample, same_grid
+from pgmif_core.images import fill_note, imaged_part, overlap_fraction, resample, same_grid
 from pgmif_core.masks import displaced
 from pgmif_core.regions import head_mask
 from pgmif_core.registration import FEWEST_VOXELS
+from pgmif_core.slices import hot_voxels
 
 SMALLEST_OVERLAP = 0.1
 LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this
 LOCALIZER_SLICES = 12  # a series of fewer, in a plane of its own, is a localizer
-COARSE_MM = 1.8  # fluid is looked for on pixels of this size
+COARSE_MM = 1.8  # images are compared on pixels of this size
 FEWEST_GREYS = 8  # different values of an image, not of a mask
 LEAST_BACKGROUND, LEAST_DARKER = 0.2, 0.02  # of the volume: its commonest value; darker than that
+MOST_SHOWN = 10  # slices named in a note
+SAMPLE = 50_000  # voxels, where a part stands for all
 MOST_SHARED = 0.5  # of a reference region with a tumour drawn on another sequence
 FEWEST_REFERENCE = 9  # voxels of a reference region
 FEWEST_SHARED = 1000  # voxels that are compared
@@ -56,18 +59,29 @@ def image_problems(name: str, image: sitk.Image) -> list[str]:
 
 def _greys(image: sitk.Image) -> int:
     """Number of different values, where there are few."""
+    some = len(np.unique(_some(image)))
+    return some if some > FEWEST_GREYS else len(np.unique(sitk.GetArrayViewFromImage(image)))
+
+
+def _some(image: sitk.Image) -> NDArray:
+    """Some tens of thousands of an image's voxels, evenly spread."""
     voxels = sitk.GetArrayViewFromImage(image).ravel()
-    some = len(np.unique(voxels[:: max(1, len(voxels) // 20_000)]))
-    return some if some > FEWEST_GREYS else len(np.unique(voxels))
+    return voxels[:: max(1, len(voxels) // SAMPLE)]
+
+
+def image_notes(name: str, image: sitk.Image) -> list[str]:
+    """What deserves a look of one sequence, and stops nothing: its background, and what was cut."""
+    slices = [] if name == "CT" else hot_voxels(image)
+    shown = f"{', '.join(map(str, slices[:MOST_SHOWN]))}{' …' if len(slices) > MOST_SHOWN else ''}"
+    hot = f"a few voxels beyond all others cut in slice {shown}" if slices else ""
+    return [f"{name}: {note}" for note in (background_note(image), fill_note(image), hot) if note]
 
 
 def background_note(image: sitk.Image) -> str:
     """What to know of an image whose background is brighter than some of its tissue; '' of others."""
-    voxels = sitk.GetArrayViewFromImage(image)
-    values, counts = np.unique(voxels, return_counts=True)
-    common = values[counts.argmax()]
-    darker = float(np.mean(voxels < common))
-    if counts.max() < LEAST_BACKGROUND * voxels.size or darker < LEAST_DARKER:
+    values, counts = np.unique(_some(image), return_counts=True)
+    common, darker = values[counts.argmax()], counts[: counts.argmax()].sum()
+    if counts.max() < LEAST_BACKGROUND * counts.sum() or darker < LEAST_DARKER * counts.sum():
         return ""
     return (f"its background ({common:g}) is brighter than some tissue, as after z-scoring in a head; "
             "bring it below all tissue, or the contrast of methods that weigh intensities changes")
@@ -165,7 +179,7 @@ def _equal(first: sitk.Image, second: sitk.Image) -> bool:
             sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)):
         return True
     first, second = (sitk.Cast(image, sitk.sitkFloat32) for image in (first, second))
-    small = sitk.BinShrink(second, [max(1, round(COARSE_MM / s)) for s in second.GetSpacing()])
+    small = _coarse(second)
     shared = imaged_part(first, small)
     if not shared.any():
         return False
@@ -175,6 +189,10 @@ def _equal(first: sitk.Image, second: sitk.Image) -> bool:
     if inside.sum() < FEWEST_SHARED or not one[inside].std() or not other[inside].std():
         return False
     return bool(abs(np.corrcoef(one[inside], other[inside])[0, 1]) > SAME_CORRELATION)
+
+
+def _coarse(image: sitk.Image) -> sitk.Image:
+    return sitk.BinShrink(image, [max(1, round(COARSE_MM / s)) for s in image.GetSpacing()])
 
 
 def _plane(image: sitk.Image) -> tuple[int, int]:
@@ -200,7 +218,7 @@ def exchanged(t1w: sitk.Image, t2w: sitk.Image) -> bool:
     if background_note(t1w) or background_note(t2w):
         return False
     t1w, t2w = sitk.Cast(t1w, sitk.sitkFloat32), sitk.Cast(t2w, sitk.sitkFloat32)
-    small = sitk.BinShrink(t2w, [max(1, round(COARSE_MM / s)) for s in t2w.GetSpacing()])
+    small = _coarse(t2w)
     shared = imaged_part(t1w, small)
     planes = [sitk.GetArrayFromImage(image) for image in (resample(t1w, small), small)]
     head = head_mask(np.stack(planes)) & shared

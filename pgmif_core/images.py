@@ -30,6 +30,7 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 PLAIN = Trust(assume_ras=True)  # of the core by itself
 NEAR_ROUND = 0.003  # of the range: an offset is a round number this close below
 NEAR_ZERO = 0.01  # of the range: closer to 0 than this, a lowest intensity is that of air
+FILL_NOTE = "fill-note"  # meta-data key
 FEWEST_FILLED = 50  # voxels of one value that may be a fill
 FILL_AWAY = 0.3  # of the range of all others: so far from them it is
 LEAST_LEFT = 0.05  # of the volume has to be image
@@ -65,21 +66,36 @@ def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
 
 def _without_fill(image: sitk.Image) -> sitk.Image:
     """The same image where many voxels have one value far from all others, as converters and resamplers
-    leave it (-1024, 65535): no intensity, it becomes the lowest one. A background of 0 is none of these.
+    leave it (-1024, 65535): no intensity, it becomes the lowest one, and `fill_note` says so. A
+    background of 0 is none of these.
     """
     voxels = sitk.GetArrayViewFromImage(image)
-    fills = {extreme: np.count_nonzero(voxels == extreme) >= FEWEST_FILLED
-             for extreme in (float(voxels.min()), float(voxels.max()))}
-    rest = voxels[~np.isin(voxels, [v for v, many in fills.items() if many])]
-    sample = rest[:: max(1, len(rest) // 20_000)]
-    if len(rest) < LEAST_LEFT * voxels.size or len(np.unique(sample)) < FEWEST_GREYS:
-        return image  # a mask, or empty
-    low, high = float(rest.min()), float(rest.max())
-    far = [v for v, many in fills.items() if many and
-           ((v < 0 and low - v > FILL_AWAY * (high - low)) or v - high > FILL_AWAY * (high - low))]
-    if not far:
+    low, high = sitk.MinimumMaximum(image)
+    suspects = [v for v in {min(low, 0.0), high} if np.count_nonzero(voxels == v) >= FEWEST_FILLED]
+    if suspects in ([], [0.0]):
         return image
-    result = sitk.GetImageFromArray(np.where(np.isin(voxels, far), np.float32(low), voxels))
+    rest = voxels[~np.isin(voxels, suspects)]
+    greys = np.unique(rest[:: max(1, len(rest) // 20_000)])
+    if len(rest) < LEAST_LEFT * voxels.size or len(greys) < FEWEST_GREYS:
+        return image  # a mask, or empty
+    floor, top = float(rest.min()), float(rest.max())
+    fills = [v for v in suspects if v and max(floor - v, v - top) > FILL_AWAY * (top - floor)]
+    if not fills:
+        return image
+    result = with_voxels(image, np.where(np.isin(voxels, fills), np.float32(floor), voxels))
+    values = " and ".join(f"{v:g}" for v in sorted(fills))
+    result.SetMetaData(FILL_NOTE, f"{values}, far from all other values, was taken for no intensity")
+    return result
+
+
+def fill_note(image: sitk.Image) -> str:
+    """What `read_image` took for no intensity; '' if nothing."""
+    return image.GetMetaData(FILL_NOTE) if image.HasMetaDataKey(FILL_NOTE) else ""
+
+
+def with_voxels(image: sitk.Image, voxels: NDArray) -> sitk.Image:
+    """An image of other voxels (z, y, x) in the place of one, with its notes."""
+    result = sitk.GetImageFromArray(np.asarray(voxels, np.float32))
     result.CopyInformation(image)
     for key in image.GetMetaDataKeys():
         result.SetMetaData(key, image.GetMetaData(key))

@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pgmif_core.dicom import series_identity
 from pgmif_core.formats import NIFTI_SUFFIXES
-from pgmif_core.sequence_names import CONTOUR, Found, LayoutError, collect, is_organ
+from pgmif_core.sequence_names import CONTOUR, CONTRAST, Found, LayoutError, collect, is_organ
 from pgmif_core.validation import FURTHER_MODALITIES
 
 LAYOUTS = ("npc277", "brats", "bids")
@@ -29,6 +29,11 @@ NAME_THEM = (
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+
+
+def _subjects(folder: Path) -> list[Path]:
+    """The folders of a BIDS tree that are of a patient."""
+    return [p for p in _folders(folder) if p.name.startswith("sub-")]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -81,8 +86,7 @@ def _entities(path: Path) -> tuple[dict[str, str], str]:
 
 def _bids_column(path: Path) -> str:
     entities, suffix = _entities(path)
-    agent = re.search("contrast|post|gad|gd", entities.get("acq", "").lower())
-    if suffix == "T1w" and ("ce" in entities or (agent and "pre" not in entities["acq"].lower())):
+    if suffix == "T1w" and ("ce" in entities or re.fullmatch(CONTRAST, entities.get("acq", "").lower())):
         return "ceT1w"
     if suffix in ("mask", "dseg") or re.fullmatch(CONTOUR, suffix.lower()):
         named = [entities[key].lower() for key in ("label", "desc") if key in entities]
@@ -116,7 +120,7 @@ def scan_bids(folder: Path) -> list[Found]:
     one patient must not become two patients, and a mask belongs to the images of its own session.
     """
     patients, derivatives = [], folder / "derivatives"
-    for place in (p for p in _folders(folder) if p.name.startswith("sub-")):
+    for place in _subjects(folder):
         sessions = sorted({p.parent for p in place.rglob("anat") if p.is_dir()})
         derived = sorted(derivatives.rglob(f"{place.name}_*")) if derivatives.is_dir() else []
         masks = [p for p in derived if p.is_file() and _is_mask(p)]
@@ -167,7 +171,7 @@ def scan_named(folder: Path, patterns: Mapping[str, str]) -> list[Found]:
 
 def detect_layout(folder: Path) -> str:
     """'bids', 'npc277' or 'brats' (any other folder per patient), by what lies in the folder."""
-    if any(p.name.startswith("sub-") and any(p.rglob("anat")) for p in _folders(folder)):
+    if any(any(p.rglob("anat")) for p in _subjects(folder)):
         return "bids"
     root = _npc277_root(folder)
     return "npc277" if any((p / "T2WI").is_dir() for p in _folders(root)) else "brats"
@@ -209,11 +213,11 @@ def _of_one_person(patient: Found) -> Found:
 def unused(folder: Path, patients: Sequence[Found]) -> list[str]:
     """Notes of everything in a folder of patients that no patient took and no patient's notes name."""
     known = {path for patient in patients for path in patient.files.values()}
-    beside = _beside_anat(folder, known, patients) if any(_sub_anat(folder)) else []
     around = {parent for path in known for parent in path.parents}
     noted = {name for patient in patients for note in patient.notes
              for name in note.split(":", 1)[0].split(", ")}
     names = {patient.subject for patient in patients}
+    beside = _beside_anat(folder, known, noted) if detect_layout(folder) == "bids" else []
     return beside + [
         f"{path.name}: "
         f"{'a folder without images of a patient' if path.is_dir() else 'no folder of a patient'}"
@@ -222,18 +226,13 @@ def unused(folder: Path, patients: Sequence[Found]) -> list[str]:
     ]
 
 
-def _sub_anat(folder: Path) -> Iterator[Path]:
-    return (p for p in _folders(folder) if p.name.startswith("sub-") and any(p.rglob("anat")))
-
-
-def _beside_anat(folder: Path, known: set[Path], patients: Sequence[Found]) -> list[str]:
+def _beside_anat(folder: Path, known: set[Path], noted: set[str]) -> list[str]:
     """Of a BIDS tree: what lies beside anat/, and derivatives that nobody took."""
-    noted = " ".join(note for patient in patients for note in patient.notes)
-    places = [p for p in _folders(folder) if p.name.startswith("sub-")]
-    files = [p for place in places for p in sorted(place.rglob("*"))
+    files = [p for place in _subjects(folder) for p in sorted(place.rglob("*"))
              if not p.is_dir() and p.parent.name != "anat"]
     derived = sorted(p for p in (folder / "derivatives").rglob("*") if p.is_file())
-    return [f"{path.relative_to(folder).as_posix()}: {why}"
-            for paths, why in ((files, "no image of anat"), (derived, "no mask of a patient's tumour"))
-            for path in paths if path not in known and path.relative_to(folder).as_posix() not in noted
-            and path.name not in OWN_FILES and path.suffix != ".json"]
+    left = {path: why for paths, why in ((files, "no image of anat"),
+            (derived, "no mask of a patient's tumour")) for path in paths
+            if path not in known and path.name not in OWN_FILES and path.suffix != ".json"}
+    named = ((path.relative_to(folder).as_posix(), why) for path, why in left.items())
+    return [f"{name}: {why}" for name, why in named if name not in noted]

@@ -165,7 +165,7 @@ def _problem(error: Mapping[str, Any]) -> str:
             float(found)
         except ValueError:
             return message
-        return f"{message}; quoted, or to YAML, it is text: write 1.0e-3, with a point and a sign"
+        return f"{message}; it is text: leave the quotes out, or write 1.0e-3 with a point and a sign"
     return message
 
 

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
@@ -35,7 +34,7 @@ from pgmif_core.parameters import (
 )
 from pgmif_core.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.steps import run_name
-from pgmif_core.supervision import MARK, Ended, alive, end_marked, marked, supervised
+from pgmif_core.supervision import MARK, Ended, end_marked, own_folder, owner_of, supervised
 
 ACCEPTED = {  # what `pgmif check` accepts by the same options
     "--allow-outside": "allow paths, and voxels of headers, out of the manifest's folder",
@@ -45,7 +44,6 @@ ACCEPTED = {  # what `pgmif check` accepts by the same options
 }
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
-LEFT_SECONDS = 15  # for what a run that is gone had started
 LAST = "06_claims/claims.csv"  # what the last notebook writes
 
 
@@ -170,29 +168,6 @@ def _run(command: list[str], root: Path, descriptor: int, mark: str) -> int:
     return INTERRUPTED if interrupted.is_set() else status
 
 
-@contextmanager
-def _own(base: Path, mark: str) -> Iterator[int]:
-    """Take a results folder; where its owner is gone, wait for what that had started to end."""
-    deadline = time.monotonic() + LEFT_SECONDS
-    while True:
-        try:
-            with taken(base, mark=mark) as descriptor:
-                yield descriptor
-                return
-        except FolderTaken as error:
-            if alive(error.owner) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-def _owner(taken_by: FolderTaken) -> str:
-    """The process that has a folder, and how to end it: itself, or what it left running."""
-    if taken_by.owner and alive(taken_by.owner):
-        return f"{taken_by}; nothing was started. Wait for it, end it (kill {taken_by.owner})"
-    left = " ".join(str(process.pid) for process in marked(taken_by.mark)) if taken_by.mark else ""
-    return f"what {taken_by} left running; nothing was started. End it (kill {left or '?'})"
-
-
 def _say_up_to_date(name: str, start: float) -> int:
     print(f"Nothing to be done: results/{name} and figures/{name} are up to date "
           f"({time.perf_counter() - start:.0f} s).")
@@ -236,15 +211,15 @@ def reproduce(options: argparse.Namespace) -> int:
     try:
         if dry:
             return _plan(options, base, config, forced)
-        with supervised() as mark, _own(base, mark) as descriptor:
+        with supervised() as mark, own_folder(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
             if not same and _up_to_date(command, root, base):
                 return _say_up_to_date(name, start)
             status = _run(command, root, descriptor, mark)
     except FolderTaken as error:
-        print(f"pgmif: results/{name} is being made by {_owner(error)}, or give this run a name of its "
-              "own: --set run=NAME", file=sys.stderr)
+        print(f"pgmif: results/{name} is being made by {owner_of(error)}, or give this run a name of "
+              "its own: --set run=NAME", file=sys.stderr)
         return 2
     except Ended as error:
         print(f"pgmif: ended by signal {error.number}, with all that it had started; the same command "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from pgmif_core.checks import image_notes
 from pgmif_core.code_of import code_of
 from pgmif_core.cohort import Cohort, read_gtv, read_reference
 from pgmif_core.contours import fraction_inside
@@ -24,7 +25,6 @@ from pgmif_core.regions import reference_region
 from pgmif_core.registration import register
 from pgmif_core.slices import (
     PatientSlices,
-    hot_voxels,
     known_patient,
     minmax_per_slice,
     normalised_slices,
@@ -36,7 +36,6 @@ from pgmif_core.slices import (
 from pgmif_core.volumes import truth_file
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
-SHOWN = 10  # slices named in a flag
 
 
 def preprocess_patient(
@@ -87,13 +86,6 @@ def preprocess_patient(
     return row
 
 
-def _hot_note(modality: str, image: sitk.Image) -> list[str]:
-    """Flag of slices whose grey a few voxels beyond all others would decide: they are cut."""
-    slices = [] if modality == "CT" else hot_voxels(image)
-    shown = f"{', '.join(map(str, slices[:SHOWN]))}{' …' if len(slices) > SHOWN else ''}"
-    return [f"{modality}: a few voxels beyond all others cut in slice {shown}"] if slices else []
-
-
 def _registered_file(folder: Path, subject: str, modality: str) -> Path:
     return folder / f"{subject}_space-T2w_{modality}.nii.gz"
 
@@ -126,13 +118,13 @@ def _aligned_sources(
     cohort: Cohort, parameters: Parameters, registered: Path, subject: str, grid: sitk.Image
 ) -> _Aligned:
     read = cohort.image(subject, "T2w")
-    t2w, notes = windowed(read, "T2w"), _hot_note("T2w", read)
+    t2w, notes = windowed(read, "T2w"), image_notes("T2w", read)
     planes, parts, row, transforms = [], [], {"subject": subject}, {"T2w": None}
     for modality in cohort.modalities:
         image = t2w
         if modality != "T2w":
             whole = cohort.image(subject, modality)
-            image, notes = windowed(whole, modality), notes + _hot_note(modality, whole)
+            image, notes = windowed(whole, modality), notes + image_notes(modality, whole)
             result = register(t2w, image, parameters.seed, parameters.register_bspline,
                               parameters.register_affine)
             transforms[modality] = None if result.stage == "aligned" else result.transform

@@ -10,9 +10,9 @@ from pgmif_core.formats import NIFTI_SUFFIXES
 from pgmif_core.images import DICOM_SUFFIXES, ITK_SUFFIXES
 
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
-AGENT = r"(ce|c|gd|gad|kontrast|km|contrast|enhanced|post(_?contrast|_?gd|_?kontrast|_?km)?)"
-ANYWHERE = r"(^|_)(gad?|gd|kontrast|km|contrast|post_?contrast|enhanced|post)(_|$)"  # words of a name
-NO_T2 = r"(^|_)(flair|dark_?fluid|tirm|swi|dwi|adc)(_|$)"
+CONTRAST = r"(gd|gad|kontrast|km|contrast|enhanced|post(_?contrast|_?gd|_?kontrast|_?km)?)"
+AGENT = rf"(ce|c|{CONTRAST})"  # beside t1; of these words the longer ones count anywhere in a name
+DARK_FLUID, NO_T2 = r"(flair|dark_?fluid|tirm)", r"(swi|dwi|adc)"
 TUMOUR = r"(^|_)(gtv\w?|tumou?rs?|lesions?|gliomas?|carcinoma|npc)(_|$)"
 NATIVE = r"(pre(_?contrast|_?gd|_?kontrast|_?km)?|native?|nativ|plain|non_?contrast)"
 # ends of lower-case names, words joined by "_"; the first that fits counts
@@ -72,11 +72,16 @@ def column_of(path: Path) -> str:
     if re.search(rf"(^|_){CONTOUR}(_|$)", stem):  # of brain_mask_t2, too: no image of a sequence
         ends = re.search(rf"(^|_){CONTOUR}(_(on|in))?(_?({'|'.join(e for _, e in NAMES)}))?$", stem)
         return "gtv" if ends and not is_organ(path) else ""
+
+    def word(pattern: str) -> bool:
+        return re.search(rf"(^|_){pattern}(_|$)", stem) is not None
+
     found = next((c for c, ending in NAMES if re.search(rf"(^|_){ending}$", stem)), "")
-    if found == "T2w" and re.search(NO_T2, stem):
-        return "FLAIR" if re.search(r"flair|dark_?fluid|tirm", stem) else ""
-    native = re.search(rf"(^|_){NATIVE}(_|$)", stem)
-    return "ceT1w" if found == "T1w" and not native and re.search(ANYWHERE, stem) else found
+    if found == "T2w" and word(DARK_FLUID):
+        return "FLAIR"
+    if found == "T2w" and word(NO_T2):
+        return ""
+    return "ceT1w" if found == "T1w" and not word(NATIVE) and word(CONTRAST) else found
 
 
 def collect(

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from pgmif_core.files import replacing
 from pgmif_core.fingerprints import broken, digest, seal
-from pgmif_core.images import NEAR_ZERO, air_level, imaged_part, resample, write_json
+from pgmif_core.images import (
+    NEAR_ZERO,
+    air_level,
+    imaged_part,
+    resample,
+    with_voxels,
+    write_json,
+)
 
 SLICE_SIZE = 192
 ANTIALIAS_FROM = 1.2
@@ -58,11 +65,7 @@ def windowed(image: sitk.Image, modality: str) -> sitk.Image:
     voxels = sitk.GetArrayFromImage(image)
     for k, (low, high) in cut.items():
         voxels[k] = np.clip(voxels[k], low, high)
-    result = sitk.GetImageFromArray(voxels - np.float32(offset))
-    result.CopyInformation(image)
-    for key in image.GetMetaDataKeys():
-        result.SetMetaData(key, image.GetMetaData(key))
-    return result
+    return with_voxels(image, voxels - np.float32(offset))
 
 
 def hot_voxels(image: sitk.Image) -> list[int]:
@@ -75,21 +78,27 @@ def hot_voxels(image: sitk.Image) -> list[int]:
 def _cut(volume: NDArray) -> dict[int, tuple[float, float]]:
     """By slice the range that its other voxels have, where a few lie far beyond."""
     found = {}
-    most = 2 * float(np.percentile(volume[:, ::3, ::3], 99.9))
+    bright = 2 * float(np.percentile(volume[:, ::3, ::3], 99.9))
     for k, plane in enumerate(volume):
-        for few, times, beyond in ((FEW, 1, -np.inf), (SOME, 3, most)):
-            if plane.size <= 4 * few:
-                continue
-            flat = np.partition(plane.ravel(), (0, few, -few - 1, -1))
-            middle = (float(flat[few]), float(flat[-few - 1]))
-            reach = middle[1] - middle[0]
-            limits = middle[0] - times * reach, max(middle[1] + times * reach, beyond)
-            low = few == FEW and flat[0] < limits[0]
-            if reach > 0 and (low or flat[-1] > limits[1]):
-                usual = plane[(plane >= limits[0]) & (plane <= limits[1])]
-                found[k] = float(usual.min()), float(usual.max())
-                break
+        least, most = float(plane.min()), float(plane.max())
+        low, high = _limits(plane, FEW, 1)
+        if low <= least and most <= high and most > bright:
+            low, high = -np.inf, max(bright, _limits(plane, SOME, 3)[1])
+        if least < low or most > high:
+            usual = plane[(plane >= low) & (plane <= high)]
+            found[k] = float(usual.min()), float(usual.max())
     return found
+
+
+def _limits(plane: NDArray, few: int, times: float) -> tuple[float, float]:
+    """How far a slice's intensities may lie: `times` the range of all but the `few` lowest and highest
+    beyond it. No end where that range is empty."""
+    if plane.size <= 4 * few:
+        return -np.inf, np.inf
+    flat = np.partition(plane.ravel(), (few, -few - 1))
+    low, high = float(flat[few]), float(flat[-few - 1])
+    reach = times * (high - low) or np.inf
+    return low - reach, high + reach
 
 
 def upright(image: sitk.Image) -> sitk.Image:

@@ -8,15 +8,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 import psutil
 
+from pgmif_core.files import FolderTaken, taken
+
 MARK = "PGMIF_MARK"  # environment: which run a process belongs to
 PATIENCE_SECONDS = 5  # between a request to end and the end
+LEFT_SECONDS = 15  # for what a run that is gone had started
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -81,6 +86,29 @@ def supervised() -> Iterator[str]:
         guardian.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             guardian.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def own_folder(base: Path, mark: str) -> Iterator[int]:
+    """Take a results folder; where its owner is gone, wait for what that had started to end."""
+    deadline = time.monotonic() + LEFT_SECONDS
+    while True:
+        try:
+            with taken(base, mark=mark) as descriptor:
+                yield descriptor
+                return
+        except FolderTaken as error:
+            if alive(error.owner) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def owner_of(taken_by: FolderTaken) -> str:
+    """The process that has a folder, and how to end it: itself, or what it left running."""
+    if taken_by.owner and alive(taken_by.owner):
+        return f"{taken_by}; nothing was started. Wait for it, end it (kill {taken_by.owner})"
+    left = " ".join(str(process.pid) for process in marked(taken_by.mark)) if taken_by.mark else ""
+    return f"what {taken_by} left running; nothing was started. End it (kill {left or '?'})"
 
 
 def main() -> None:

@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from pgmif_core.files import FolderTaken, taken
-from pgmif_core.pipeline import _owner
-from pgmif_core.supervision import MARK, end_marked, marked
+from pgmif_core.supervision import MARK, end_marked, marked, owner_of
 
 SLEEPER = "import signal, time\n{}\ntime.sleep(120)"
 STARTER = """
@@ -75,11 +74,11 @@ def test_the_owner_of_a_folder_is_named_with_the_way_to_end_it(tmp_path):
     with taken(tmp_path, mark="m"), pytest.raises(FolderTaken) as refused, taken(tmp_path):
         pass
     assert (refused.value.owner, refused.value.mark) == (os.getpid(), "m")
-    assert f"end it (kill {os.getpid()})" in _owner(refused.value)
+    assert f"end it (kill {os.getpid()})" in owner_of(refused.value)
     absent = next(n for n in range(30_000, 60_000) if not psutil.pid_exists(n))
     with subprocess.Popen([sys.executable, "-c", SLEEPER.format("")],
                           env=os.environ | {MARK: "left"}) as one:
-        said = _owner(FolderTaken(absent, "left"))
+        said = owner_of(FolderTaken(absent, "left"))
         assert f"what process {absent} left running" in said
         assert f"kill {one.pid}" in said
         one.kill()

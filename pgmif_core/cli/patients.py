@@ -9,9 +9,9 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from pgmif_core.checks import (
-    background_note,
     identity_notes,
     identity_problems,
+    image_notes,
     image_problems,
     pair_problems,
 )
@@ -36,7 +36,6 @@ from pgmif_core.images import (
     voxel_file,
     write_image,
 )
-from pgmif_core.slices import hot_voxels
 from pgmif_core.validation import FURTHER_MODALITIES
 
 # importing torch takes seconds; help, completion and refusals need not wait for it
@@ -132,11 +131,8 @@ def _read_sequences(
     for note in identity_notes(known):
         warn(f"CHECK: {note}")
     for name, image in images.items():
-        if note := background_note(image):
-            warn(f"CHECK: {name}: {note}")
-        if slices := hot_voxels(image):
-            warn(f"CHECK: {name}: a few voxels beyond all others were cut in slice "
-                 f"{', '.join(map(str, slices[:10]))}")
+        for note in image_notes(name, image):
+            warn(f"CHECK: {note}")
     return images
 
 
