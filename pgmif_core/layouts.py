@@ -43,7 +43,8 @@ def _folders(folder: Path) -> list[Path]:
 def scan_brats(folder: Path) -> list[Found]:
     """One folder per patient; file names end in t1, t1ce, t2, flair, seg (or t1n, t1c, t2w, t2f)."""
     patients: dict[str, Found] = {}
-    for place in _folders(folder):
+    # of two, the one before surgery
+    for place in sorted(_folders(folder), key=lambda p: "post" in p.name.lower()):
         person = re.sub(TIME_POINT, "", place.name, flags=re.IGNORECASE)
         if person in patients:  # two sessions of one patient must not become two patients
             patients[person].notes.append(f"{place.name}: a further session of {person}")

@@ -52,7 +52,7 @@ class Found(NamedTuple):
 def stem_of(path: Path) -> str:
     """A name in lower case without its suffix, words joined by "_"."""
     name = path.name.lower().removesuffix(".gz")
-    name = name.rsplit(".", 1)[0] if path.is_file() else name
+    name = name if path.is_dir() else name.rsplit(".", 1)[0]
     return re.sub(r"[^a-z0-9]+", "_", name).strip("_")
 
 
@@ -67,7 +67,7 @@ def column_of(path: Path) -> str:
     stem = stem_of(path)
     if path.is_file() and path.name.lower().endswith(DICOM_SUFFIXES):
         return "gtv" if is_rtstruct(path) or is_seg(path) else ""
-    if path.is_file() and not path.name.lower().endswith(IMAGE_SUFFIXES):
+    if not path.is_dir() and not path.name.lower().endswith(IMAGE_SUFFIXES):
         return ""
     if re.search(rf"(^|_){CONTOUR}(_|$)", stem):  # of brain_mask_t2, too: no image of a sequence
         ends = re.search(rf"(^|_){CONTOUR}(_(on|in))?(_?({'|'.join(e for _, e in NAMES)}))?$", stem)

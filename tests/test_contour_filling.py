@@ -1,6 +1,7 @@
 """RTSTRUCT → mask: against analytic shapes at small tilts, and contours that lie over one another."""
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicoms import image, oblique, write_rtstruct
@@ -160,3 +161,41 @@ def test_rounded_heights_of_two_lesions_are_one_plane(tmp_path, jitter):
     moved = [loop + np.array([0, 0, rng.uniform(-jitter, jitter)]) for loop in loops]
     np.testing.assert_array_equal(mask_of(tmp_path / "a.dcm", grid, moved),
                                   mask_of(tmp_path / "b.dcm", grid, loops))
+
+
+def array(picture):
+    return sitk.GetArrayFromImage(picture)
+
+
+def circle(radius, height, count=120):
+    t = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.c_[60 + radius * np.cos(t), 60 + radius * np.sin(t), np.full(count, float(height))]
+
+
+def fine_grid():
+    grid = sitk.Image([300, 300, 8], sitk.sitkFloat32)
+    grid.SetSpacing([0.4, 0.4, 3.0])
+    return grid
+
+
+@pytest.mark.parametrize("wall", [0.8, 1.0, 1.5])
+def test_a_thin_rim_keeps_its_hole(tmp_path, wall):
+    loops = [circle(r, 6) for r in (20, 20 - wall)]
+    write_rtstruct(tmp_path / "r.dcm", {"GTV": loops}, "1.2.3")
+    area = array(rasterise(tmp_path / "r.dcm", "GTV", fine_grid())).sum() * 0.16
+    assert area == pytest.approx(np.pi * (20**2 - (20 - wall) ** 2), rel=0.06)
+
+
+def test_a_contour_half_way_between_slices_fills_one(tmp_path):
+    write_rtstruct(tmp_path / "r.dcm", {"GTV": [circle(10, 7.5)]}, "1.2.3")
+    filled = array(rasterise(tmp_path / "r.dcm", "GTV", fine_grid())).any(axis=(1, 2))
+    assert filled.sum() == 1
+
+
+def test_open_contours_are_called_so(tmp_path):
+    path = write_rtstruct(tmp_path / "r.dcm", {"GTV": [circle(10, 6)]}, "1.2.3")
+    data = pydicom.dcmread(path)
+    data.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+    data.save_as(path)
+    with pytest.raises(ContourError, match=r"expected closed contours.*found none: OPEN_PLANAR"):
+        rasterise(path, "GTV", fine_grid())

@@ -243,3 +243,9 @@ def test_nifti_sizes_are_checked_before_memory_is_taken(tmp_path, dims, packed):
         return
     with pytest.raises(ImageError, match="expected"):
         read_image(path)
+
+
+def test_system_files_are_not_of_a_series(tmp_path):
+    for name in ("1.dcm", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [p.name for p in volume_files(tmp_path)] == ["1.dcm"]

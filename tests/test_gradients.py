@@ -90,3 +90,11 @@ def test_sobel_commutes_with_flips(height, width, seed):
     for axis in (0, 1):
         flipped = sobel_magnitude(image.flip(axis)).flip(axis)
         torch.testing.assert_close(flipped, sobel_magnitude(image))
+
+
+def test_the_sobel_operator_has_a_derivative_where_it_is_flat():
+    picture = torch.zeros(1, 1, 12, 12)
+    picture[..., 4:8, 4:8] = torch.rand(4, 4)
+    picture.requires_grad_()
+    (slope,) = torch.autograd.grad(sobel_magnitude(picture).mean(), picture)
+    assert torch.isfinite(slope).all()

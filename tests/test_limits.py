@@ -193,3 +193,19 @@ def test_left_overs_of_an_equal_process_number_are_replaced(tmp_path):
     assert (tmp_path / "b" / "c").read_text() == "two"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "b"]
     remove(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("seed", 10**23), ("slice_size", 10**6), ("dpi", 10**6), ("crop", 10**9), ("channels", 10**6),
+    ("phantom_slices", 10**9),
+])
+def test_parameters_have_an_upper_end(name, value):
+    with pytest.raises(ParameterError, match=name):
+        check_parameters({name: value})
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1e-3", 1e-3), ("1e2", 100.0), ("-2.5E+1", -25.0), ("e3", "e3"),
+])
+def test_numbers_with_an_exponent_are_numbers(text, value):
+    assert plain_yaml(text) == value

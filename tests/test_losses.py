@@ -165,3 +165,30 @@ def test_shapes_are_checked_while_tests_run():
 
     with pytest.raises(TypeCheckError):
         intensity_weighted_mse(torch.rand(2, 3, 8, 8), torch.rand(2, 2, 8, 8))
+
+
+def test_weights_can_be_learned_and_have_to_be_numbers():
+    fused, sources = torch.rand(2, 1, 9, 9), torch.rand(2, 2, 9, 9)
+    weights = torch.tensor([1.0, 8.0], requires_grad=True)
+    loss = weighted_gradient_loss(fused, sources, weights, 0.03)
+    assert loss.item() == pytest.approx(weighted_gradient_loss(fused, sources, (1, 8), 0.03).item())
+    assert torch.autograd.grad(loss, weights)[0].abs().min() > 0
+    for wrong in ((1.0, float("nan")), (1.0,), (1.0, 2.0, 3.0)):
+        with pytest.raises(ValueError, match="one gradient weight per source"):
+            weighted_gradient_loss(fused, sources, wrong, 0.03)
+
+
+def test_half_precision_stays_in_its_range():
+    edges = torch.zeros(1, 1, 16, 16)
+    edges[..., ::2] = 2.2e-4
+    half = edges.half()
+    assert -1 <= float(pixelwise_gradient_loss(half, half, 1e-4)) <= 0
+    with pytest.raises(ValueError, match="epsilon: expected at least"):
+        pixelwise_gradient_loss(half, half, 1e-8)
+    noise = torch.rand(1, 1, 300, 300).half()
+    assert np.isfinite(float(pixelwise_gradient_loss(noise, noise, 1e-3, "sum")))
+
+
+def test_relative_alignment_takes_volumes():
+    volume = torch.rand(1, 1, 4, 9, 8)
+    assert relative_alignment(volume, volume, 0.03, dims=3) == pytest.approx(1)

@@ -2,18 +2,15 @@
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
-from dicoms import image, write_rtstruct
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from scipy.ndimage import binary_dilation, binary_fill_holes
 from typer.testing import CliRunner
 
 from pgmif_core.checks import mask_problems, region_problems
 from pgmif_core.cli import app
 from pgmif_core.cohort import patient_problems, read_gtv, read_manifest
-from pgmif_core.images import ImageError, write_image
+from pgmif_core.images import write_image
 from pgmif_core.masks import displaced, mask_note, read_mask
 
 
@@ -154,94 +151,6 @@ def test_segments_are_chosen_by_name(folder, phantom, tumour, layered):
     assert "no such structure: 'GTV', 'Parotid'" in problem
     (problem,) = patient_problems(cohort_with(folder, "x.seg.nrrd", gtv_roi="*"), "s1")
     assert "several" in problem
-
-
-def group(**values):
-    item = Dataset()
-    for name, value in values.items():
-        setattr(item, name, value)
-    return item
-
-
-def dicom_seg(path, frames, fractional=False):
-    """A DICOM SEG of (segment, z, pixels) frames: 1 GTV, 2 Parotid."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.Modality, data.SeriesInstanceUID, data.PhotometricInterpretation = "SEG", "1.2.3", "MONOCHROME2"
-    data.SamplesPerPixel, data.PixelRepresentation, data.NumberOfFrames = 1, 0, len(frames)
-    data.Rows, data.Columns = frames[0][2].shape
-    bits = 8 if fractional else 1
-    data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
-    data.SegmentationType = "FRACTIONAL" if fractional else "BINARY"
-    if fractional:
-        data.MaximumFractionalValue = 200
-    data.SharedFunctionalGroupsSequence = [group(
-        PlaneOrientationSequence=[group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
-        PixelMeasuresSequence=[group(PixelSpacing=[1, 1], SliceThickness=3)])]
-    data.SegmentSequence = [group(SegmentNumber=s, SegmentLabel=n, SegmentAlgorithmType="MANUAL")
-                            for s, n in ((1, "GTV"), (2, "Parotid"))]
-    data.PerFrameFunctionalGroupsSequence = [group(
-        PlanePositionSequence=[group(ImagePositionPatient=[0, 0, z])],
-        SegmentIdentificationSequence=[group(ReferencedSegmentNumber=s)]) for s, z, _ in frames]
-    pixels = np.concatenate([f.ravel() for *_, f in frames])
-    packed = pixels.astype(np.uint8) if fractional else np.packbits(pixels, bitorder="little")
-    data.add_new(0x7FE00010, "OB", packed.tobytes())
-    data.save_as(path, enforce_file_format=True)
-    return path
-
-
-@pytest.fixture
-def blob():
-    pixels = np.zeros((33, 41), np.uint8)
-    pixels[20:30, 20:30] = 1
-    return pixels
-
-
-def test_a_segment_of_a_dicom_seg_alone_is_read(tmp_path, blob):
-    other = np.roll(blob, -15, 1)
-    path = dicom_seg(tmp_path / "a.dcm", [(1, 0, blob), (2, 0, other), (1, 3, blob), (2, 6, other)])
-    assert count(read_mask(path, lambda: None, "GTV")) == 200
-    assert count(read_mask(path, lambda: None)) == 200
-    assert count(read_mask(path, lambda: None, "par*")) == 200
-    with pytest.raises(ImageError, match="no such structure: 'GTV', 'Parotid'"):
-        read_mask(path, lambda: None, "lymph")
-    with pytest.raises(ImageError, match="gtv_roi"):
-        read_mask(path, lambda: None, "", "1")
-
-
-@pytest.mark.parametrize("heights", [(0, 3, 12, 15), (12, 0, 3), (0.0, 2.99, 6.01, 15.0), (5,)])
-def test_empty_slices_of_a_dicom_seg_are_not_stored_and_are_empty(tmp_path, blob, heights):
-    path = dicom_seg(tmp_path / "b.dcm", [(1, z, blob) for z in heights])
-    mask = read_mask(path, lambda: None, "GTV")
-    assert count(mask) == 100 * len(heights)
-    for z in heights:
-        assert mask[mask.TransformPhysicalPointToIndex((25.0, 25.0, float(z)))]
-    if 12 in heights:
-        assert not mask[mask.TransformPhysicalPointToIndex((25.0, 25.0, 9.0))]
-
-
-def test_fractions_of_a_dicom_seg_are_cut_at_one_half(tmp_path, blob):
-    weak = blob * 99
-    weak[20:25] = blob[20:25] * 101
-    mask = read_mask(dicom_seg(tmp_path / "c.dcm", [(1, 0, weak), (1, 3, weak)], True), lambda: None,
-        "GTV")
-    assert count(mask) == 100
-
-
-def test_a_folder_with_one_structure_set_is_read(tmp_path, blob):
-    (tmp_path / "RS").mkdir()
-    dicom_seg(tmp_path / "RS" / "1-1.dcm", [(1, 0, blob), (1, 3, blob)])
-    assert count(read_mask(tmp_path / "RS", lambda: None, "GTV")) == 200
-    grid = image(np.zeros((6, 16, 16)))
-    grid.SetMetaData("frame-of-reference", "1.2.3")
-    write_rtstruct(tmp_path / "RS" / "2.dcm", {"GTV": [np.array([[2, 2, 6], [9, 2, 6], [9, 9, 6.0]])]},
-                   "1.2.3")
-    with pytest.raises(ImageError, match="one structure set, found 2"):
-        read_mask(tmp_path / "RS", lambda: grid)
 
 
 MOVES = {

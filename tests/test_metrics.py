@@ -182,3 +182,23 @@ def test_noise_within_slices_ignores_steps_between_them():
     one = [x[:1] for x in (image, tumour, reference)]
     pooled = contrast_to_noise_ratio(*one)
     assert contrast_to_noise_ratio(*one, pooled=False) == pytest.approx(pooled)
+
+
+def test_rounding_is_no_noise_and_no_mean():
+    picture, tumour, reference = np.full((20, 20), 0.1), *np.zeros((2, 20, 20), bool)
+    tumour[:2], reference[5:9] = True, True
+    picture[tumour] = 0.5
+    with pytest.raises(ValueError, match="constant"):
+        contrast_to_noise_ratio(picture, tumour, reference)
+    with pytest.raises(ValueError, match="mean"):
+        inter_patient_cv([0.1, 0.2, -0.3])
+
+
+def test_one_slice_is_one_slice():
+    rng = np.random.default_rng(0)
+    picture, tumour, reference = rng.random((16, 16)), *np.zeros((2, 16, 16), bool)
+    tumour[2:5, 2:5], reference[8:14, 8:14] = True, True
+    both = [contrast_to_noise_ratio(picture, tumour, reference, pooled) for pooled in (True, False)]
+    assert both[0] == pytest.approx(both[1])
+    with pytest.raises(TypeError, match="masked"):
+        contrast_to_noise_ratio(np.ma.masked_array(picture), tumour, reference)

@@ -131,6 +131,10 @@ def test_a_description_is_cited_and_is_no_formula(tmp_path):
     ("brain_mask.nii.gz", ""), ("bet_mask.nii.gz", ""), ("t1_bet_mask.nii.gz", ""),
     ("HD-BET_mask.nii.gz", ""), ("aseg.nii.gz", ""), ("parotid_seg.nii.gz", ""), ("notes.txt", ""),
     ("t1.json", ""), ("T2W.NII.GZ", "T2w"), ("report.pdf", ""),
+    ("brain_mask_t2.nii.gz", ""), ("GTV_T2.nii.gz", "gtv"), ("flair_t2.nii.gz", "FLAIR"),
+    ("FLAIR_T2w.nii.gz", "FLAIR"), ("swi_t2.nii.gz", ""), ("post_ax_t1.nii.gz", "ceT1w"),
+    ("gd_tra_t1.nii.gz", "ceT1w"), ("ax_pre_t1.nii.gz", "T1w"), ("ax_t1.nii.gz", "T1w"),
+    ("brain_tumor_seg.nii.gz", "gtv"), ("head_neck_gtv.nii.gz", "gtv"), ("brain_seg.nii.gz", ""),
 ])
 def test_which_sequence_a_name_says(tmp_path, name, column):
     (tmp_path / name).write_bytes(b"")
@@ -245,3 +249,74 @@ def test_long_lists_say_how_many_more_and_how_to_see_them(tmp_path):
     text, _ = scan(tmp_path, "--all", "--force")
     assert "n29.txt" in text
     assert "--all shows" not in text
+
+
+@pytest.mark.parametrize("visits", [
+    ("study1", "study2"), ("time1", "time2"), ("preop", "postop"), ("scan1", "scan2"),
+    ("week-000", "week-012"), ("11", "21"), ("visit_1", "visit_2"), ("month3", "month6"),
+])
+def test_words_of_visits_are_no_patients(tmp_path, visits):
+    for person in ("UPENN-GBM-00001", "UPENN-GBM-00002"):
+        for visit in visits:
+            tree(tmp_path, *patient(f"{person}_{visit}"))
+    files, notes = found(tmp_path)
+    assert len(files) == 2
+    assert f"UPENN-GBM-00001_{visits[1]}: a further session" in notes
+
+
+@pytest.mark.parametrize(("acquisition", "column"), [
+    ("postcontrast", "ceT1w"), ("gd", "ceT1w"), ("post", "ceT1w"), ("precontrast", "T1w"),
+    ("compost", "T1w"), ("mprage", "T1w"),
+])
+def test_contrast_in_the_acquisition_of_a_bids_name(tmp_path, acquisition, column):
+    tree(tmp_path, f"sub-01/anat/sub-01_acq-{acquisition}_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz")
+    assert column in found(tmp_path)[0]["sub-01"]
+
+
+def test_a_mask_belongs_to_the_images_of_its_run(tmp_path):
+    for run in "12":
+        tree(tmp_path, *(f"sub-01/anat/sub-01_run-{run}_{s}.nii.gz" for s in ("T1w", "T2w")))
+    tree(tmp_path, "derivatives/seg/sub-01/sub-01_run-2_label-GTV_mask.nii.gz")
+    files, notes = found(tmp_path)
+    assert all("run-2" in name for name in files["sub-01"].values())
+    assert "sub-01_run-1_T2w.nii.gz: a second T2w" in notes
+
+
+def test_of_a_bids_tree_everything_else_is_named(tmp_path):
+    bids(tmp_path)
+    left = ["sub-01/ses-1/func/sub-01_bold.nii.gz", "sub-01/sub-01_T2w.nii.gz",
+            "derivatives/seg/sub-zz/sub-zz_label-GTV_mask.nii.gz", "derivatives/notes.txt"]
+    _, notes = found(tree(tmp_path, *left))
+    for name in left:
+        assert f"{name}: no" in notes
+
+
+def test_a_name_inside_another_note_is_named_too(tmp_path):
+    tree(tmp_path, *patient("a", "a/ax_T1w.nii.gz"), "T1w.nii.gz", "ax_T1w.nii.gz")
+    notes = found(tmp_path)[1].split("; ")
+    assert "T1w.nii.gz: no folder of a patient" in notes
+    assert "ax_T1w.nii.gz: no folder of a patient" in notes
+
+
+def test_a_refusal_says_what_was_skipped_and_why(tmp_path):
+    for name in ("a", "b"):
+        tree(tmp_path, *patient(name, f"{name}/tumour.nii.gz"))
+    text, _ = scan(tmp_path, code=2)
+    assert "several contours, none taken" in text
+
+
+def test_links_to_nowhere_are_called_so(tmp_path):
+    for name in ("a", "b"):
+        tree(tmp_path, *patient(name))
+        (tmp_path / name / "T1w.nii.gz").unlink()
+        (tmp_path / name / "T1w.nii.gz").symlink_to("../.git/annex/objects/x")
+    text, _ = scan(tmp_path, code=2)
+    assert "a/T1w.nii.gz is a link to a file that is not there; fetch it (datalad get)" in text
+
+
+@pytest.mark.parametrize("pattern", ["/a/t1*", "../a/t1*", "**", "*/../t1*"])
+def test_a_glob_stays_inside_a_patient(tmp_path, pattern):
+    tree(tmp_path, *patient("a"), *patient("b"))
+    others = ("--name", "T2w=T2*", "--name", "gtv=gtv*")
+    text, _ = scan(tmp_path, "--name", f"T1w={pattern}", *others, code=2)
+    assert f"--name T1w={pattern}: expected a glob of files inside a patient's folder" in text

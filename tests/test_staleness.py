@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from pgmif_core.code_of import code_of_notebook
 from pgmif_core.images import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.staleness import AFTER
+from pgmif_core.staleness import AFTER, _rule
 
 RULES = ["cohort", "preprocessing", "training", "pgmif_plus", "baseline_comparison", "cnr_boxplots",
          "sobel_analysis", "frontier", "claims"]
@@ -139,7 +139,7 @@ R, F = "results/stale", "figures/stale"
 CHANGES = [
     ("an image touched", "study/T1w0.nii.gz", touch, [], set()),
     ("an image replaced, older date", "study/T1w0.nii.gz", lambda p: older(p, replaced_volume(p)), [],
-    ALL),
+     ALL),
     ("an image replaced, same date", "study/T2w3.nii.gz", lambda p: same_date(p, replaced_volume(p)), [],
      ALL),
     ("voxels of a .mhd replaced, older date", "study/T2w1.raw", lambda p: older(p, changed_bytes(p)), [],
@@ -147,22 +147,22 @@ CHANGES = [
     ("voxels of a .hdr replaced, same date and size", "study/T2w2.img",
      lambda p: same_date(p, changed_bytes(p)), [], ALL),
     ("a contour replaced, older date", "study/gtv3.seg.nrrd",
-    lambda p: older(p, p.read_bytes() + b"\0"), [],
+     lambda p: older(p, p.read_bytes() + b"\0"), [],
      ALL),
     ("the manifest touched", "study/m.csv", touch, [], set()),
     ("a patient moved to test", "study/m.csv", edited("s2,train", "s2,test"), [], ALL),
     ("gtv_roi edited", "study/m.csv", edited(",GTV", ",G*"), [], ALL),
     ("columns exchanged", "study/m.csv", edited("T1w,T2w,gtv", "T2w,T1w,gtv"), ["--allow-unlikely"],
-    ALL),
+     ALL),
     ("a column renamed", "study/m.csv", edited("source,license", "license,source"), [], ALL),
     ("a comment in a module", "pgmif_core/metrics.py",
-    edited("import numpy", "# so it is\nimport numpy"), [],
+     edited("import numpy", "# so it is\nimport numpy"), [],
      set()),
     ("a docstring", "pgmif_core/metrics.py",
-    edited("Higher is better; signed", "More is better; signed"), [],
+     edited("Higher is better; signed", "More is better; signed"), [],
      set()),
     ("blank lines", "pgmif_core/registration.py",
-    edited("\n\n\ndef register", "\n\n\n\n\ndef register"), [],
+     edited("\n\n\ndef register", "\n\n\n\n\ndef register"), [],
      set()),
     ("the CNR", "pgmif_core/metrics.py", edited("/ noise)", "/ noise + 0.0)"), [], TRAINED),
     ("a constant of registration", "pgmif_core/registration.py", edited("STEPS = 40", "STEPS = 41"), [],
@@ -170,20 +170,20 @@ CHANGES = [
     ("a limit of quality control", "pgmif_core/qc.py", edited("FAR_MM = 10.0", "FAR_MM = 11.0"), [],
      AFTER_COHORT),
     ("the frontier's curves", "pgmif_core/frontier.py",
-    edited("def curves(", "DUMMY = 1\n\n\ndef curves("), [],
+     edited("def curves(", "DUMMY = 1\n\n\ndef curves("), [],
      set()),  # a name that nobody uses
     ("the picture of claims", "pgmif_core/figures.py",
-    edited("0.19 * len(claims)", "0.2 * len(claims)"), [],
+     edited("0.19 * len(claims)", "0.2 * len(claims)"), [],
      {"claims"}),
     ("PGMIF+'s edge", "pgmif_core/pgmif_plus.py", edited("edge: float = 1.5", "edge: float = 1.6"), [],
      TRAINED),
     ("a data file of the phantom", "pgmif_core/phantom/tissues.csv", edited("fat,371", "fat,372"), [],
-    ALL),
+     ALL),
     ("a code cell", "notebooks/04_cnr_boxplots.ipynb", cell("code"), [],
      {"cnr_boxplots", "frontier", "claims"}),
     ("words of a notebook", "notebooks/04_cnr_boxplots.ipynb", cell("markdown"), [], set()),
     ("printed numbers of the paper", "published/results.csv",
-    lambda p: older(p, p.read_bytes() + b"\n"), [],
+     lambda p: older(p, p.read_bytes() + b"\n"), [],
      MEASURED),
     ("a parameter of plots", "study/m.csv", lambda p: None, ["--set", "points=false"],
      MEASURED),
@@ -197,24 +197,36 @@ CHANGES = [
     ("a figure emptied", f"{F}/table_claims.png", lambda p: p.write_bytes(b""), [], {"claims"}),
     ("a number in a figure's table changed", f"{F}/table_sobel.csv",
      lambda p: same_date(p, p.read_bytes().replace(b"0", b"1")), [],
-         {"sobel_analysis", "frontier", "claims"}),
+     {"sobel_analysis", "frontier", "claims"}),
     ("a stored array emptied", f"{R}/01_preprocessing/slices/s3_sources.npy",
-    lambda p: p.write_bytes(b""),
+     lambda p: p.write_bytes(b""),
      [], AFTER_COHORT),
     ("a page of quality control deleted", f"{R}/01_preprocessing/qc/s0.png", Path.unlink, [],
-    AFTER_COHORT),
+     AFTER_COHORT),
     ("a registered volume deleted", f"{R}/01_preprocessing/registered/s1_space-T2w_T1w.nii.gz",
-    Path.unlink,
+     Path.unlink,
      [], AFTER_COHORT),
     ("weights deleted", f"{R}/02_training/pgmif/weights.safetensors", Path.unlink, [],
-    FUSED | {"training"}),
+     FUSED | {"training"}),
     ("a fused volume deleted", f"{R}/03_baseline_comparison/s3_desc-pwa_T2w.nii", Path.unlink, [],
-    FUSED),
+     FUSED),
     ("a fused volume emptied", f"{R}/03_baseline_comparison/s3_desc-moi_T2w.nii",
      lambda p: p.write_bytes(b""), [], FUSED),
     ("an executed notebook deleted", f"{R}/notebooks/05_sobel_analysis.ipynb", Path.unlink, [],
      {"sobel_analysis", "frontier", "claims"}),
     ("a product touched", f"{R}/01_preprocessing/preprocessing.csv", touch, [], set()),
+    ("a record deleted", f"{R}/made/05_sobel_analysis.json", Path.unlink, [],
+     {"sobel_analysis", "frontier", "claims"}),
+    ("a record damaged", f"{R}/made/04_cnr_boxplots.json", lambda p: p.write_text("{"), [],
+     {"cnr_boxplots", "frontier", "claims"}),
+    ("a record without its seals", f"{R}/made/06_claims.json",
+     lambda p: p.write_text('{"step": "06_claims", "key": "x", "outputs": []}'), [], {"claims"}),
+    ("the run's provenance deleted", f"{R}/provenance.json", Path.unlink, [], {"claims"}),
+    ("the run's parameters emptied", f"{R}/parameters.yaml", lambda p: p.write_text(""), [], set()),
+    ("a line of the remembered hashes damaged", "results/.hashes",
+     lambda p: p.write_bytes(b"0" * 64 + b" x x x x x\n" + p.read_bytes()), [], set()),
+    ("the decoder in a process of its own", "pgmif_core/dicom/decoding.py",
+     edited("if array.ndim == 3 else", "if array.ndim == 3 and True else"), [], AFTER_COHORT),
 ]
 
 
@@ -355,3 +367,9 @@ def test_code_of_follows_what_a_function_reaches(tmp_path, monkeypatch, module, 
 def test_every_notebook_has_a_hash_of_its_own(root):
     found = [code_of_notebook(root / "notebooks" / f"{step}.ipynb") for step in AFTER]
     assert len(set(found)) == len(AFTER)
+
+
+def test_every_step_has_its_rule(root):
+    text = (root / "Snakefile").read_text()
+    for step in AFTER:
+        assert f"\nrule {_rule(step)}:\n" in text

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pgmif_core.files import FolderTaken, taken
-from pgmif_core.supervision import MARK, end_marked, marked, owner_of
+from pgmif_core.supervision import MARK, alive, end_marked, marked, owner_of, supervised
 
 SLEEPER = "import signal, time\n{}\ntime.sleep(120)"
 STARTER = """
@@ -131,3 +131,19 @@ def test_a_run_that_is_ended_leaves_nothing_running(root, target):
     finally:
         for kind in ("results", "figures"):
             shutil.rmtree(root / kind / name, ignore_errors=True)
+
+
+def test_a_process_that_has_ended_is_not_alive():
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not alive(child.pid)
+    assert alive(os.getpid())
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with supervised():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
