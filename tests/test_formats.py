@@ -91,6 +91,17 @@ def test_equal_or_single_codes_pass(tmp_path, codes):
     read_image(two_frames(tmp_path / "b.nii.gz", 0.3, codes=codes), STRICT)
 
 
+@pytest.mark.parametrize("rows", [("srow_x", "srow_y", "srow_z"), ("srow_x",), ("srow_z",)])
+def test_a_singular_frame_beside_a_sound_one_says_nothing(tmp_path, rows):
+    path = two_frames(tmp_path / "a.nii.gz")
+    volume = nibabel.load(path)
+    made = nibabel.Nifti1Image(np.asarray(volume.dataobj), None, volume.header)
+    for name in rows:
+        made.header[name] = 0
+    made.to_filename(path)
+    np.testing.assert_allclose(read_image(path, STRICT).GetSpacing(), [1.5, 1.5, 4.0], rtol=1e-5)
+
+
 def blind(path):
     volume = nibabel.Nifti1Image(np.ones((5, 6, 7), np.float32), np.diag([2, 2, 3, 1]))
     volume.set_sform(None, 0)

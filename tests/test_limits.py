@@ -178,6 +178,30 @@ def test_weights_are_finite(weights, bad):
         load_generator(weights(change))
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda n, t: -t - 1 if n.endswith("running_var") else t,
+    lambda n, t: t * 1e30 if t.is_floating_point() and "running" not in n else t,
+])
+def test_finite_weights_that_give_no_image_are_refused(weights, spoil):
+    with pytest.raises(ValueError, match="expected weights that give an image"):
+        load_generator(weights(lambda tensors: {n: spoil(n, t) for n, t in tensors.items()}))
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int32])
+def test_weights_are_floating_numbers(weights, kind):
+    def change(tensors):
+        return {n: t.to(kind) if n.endswith("0.weight") else t for n, t in tensors.items()}
+    with pytest.raises(ValueError, match="expected weights of floating numbers"):
+        load_generator(weights(change))
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 50_000, '{"method": "pgmif_plus"', "[]", "\0"])
+def test_damaged_settings_are_refused(tmp_path, text):
+    (tmp_path / "s.json").write_text(text)
+    with pytest.raises(ValueError, match="expected settings of pgmif_plus"):
+        read_settings(tmp_path / "s.json")
+
+
 def test_left_overs_of_an_equal_process_number_are_replaced(tmp_path):
     import os
 

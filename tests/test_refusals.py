@@ -201,6 +201,15 @@ def test_a_reference_region_inside_the_tumour(folder):
     assert "expected a reference region beside the tumour" in said
 
 
+@pytest.mark.parametrize(("scale", "told"), [(1.0, False), (1.01, True), (255.0, True)])
+def test_an_image_that_is_not_in_the_unit_range_is_told_so(folder, phantom, scale, told):
+    voxels = sitk.GetArrayFromImage(phantom.T2w)
+    fused = sitk.GetImageFromArray(np.float32(voxels / voxels.max() * scale))
+    fused.CopyInformation(phantom.T2w)
+    write_image(fused, folder / "fused.nii.gz")
+    assert ("every slice is min-max normalised" in evaluate(folder, code=0)) is told
+
+
 # two images together: `check` and `fuse`
 
 def test_equal_images(folder):

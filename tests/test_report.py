@@ -142,6 +142,19 @@ def test_a_cohort_may_lie_in_a_folder_of_any_name(tmp_path, name):
     assert "base64,aGk=" in text
 
 
+def test_what_has_changed_since_is_said(root, tmp_path, monkeypatch):
+    base = finished_run(root, tmp_path / "c", "mine", LABEL)
+    assert "Out of date" not in write_report(tmp_path / "c").read_text()  # a run without records
+    (base / "made").mkdir()
+    record = {"step": "06_claims", "key": "k", "products": {"figures/mine/table_claims.csv": "0" * 64},
+              "outputs": ["results/mine/06_claims/claims.csv"]}
+    (base / "made" / "06_claims.json").write_text(json.dumps(record))
+    monkeypatch.setattr("pgmif_core.report.step_keys", lambda *_: {"06_claims": "k"})
+    text = write_report(tmp_path / "c").read_text()
+    assert "Out of date." in text
+    assert "claims.csv: table_claims.csv is absent or changed" in text
+
+
 def test_pauses_between_parts_of_a_run_do_not_count():
     assert busy_seconds([0, 5, 100], [10, 10, 1]) == 16
     assert busy_seconds([], []) == 0

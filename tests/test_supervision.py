@@ -95,7 +95,9 @@ def processes_of(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["term", "hangup", "kill", "snakemake", "notebook"])
+@pytest.mark.parametrize("target", [
+    "term", "hangup", "kill", "snakemake", "notebook", "kernel", "stop",
+])
 def test_a_run_that_is_ended_leaves_nothing_running(root, target):
     name = f"ended-{target}"
     base = root / "results" / name
@@ -110,24 +112,29 @@ def test_a_run_that_is_ended_leaves_nothing_running(root, target):
             time.sleep(4)  # its kernel has started
             mark = (base / ".lock").read_text().split()[1]
             assert len(marked(mark)) >= 3
-            named = {"snakemake": "snakemake", "notebook": "pgmif_core.notebooks"}
+            named = {"snakemake": "snakemake", "notebook": "pgmif_core.notebooks",
+                     "kernel": "ipykernel_launcher"}
             if target in named:
                 victim = next(p for p in marked(mark) if named[target] in " ".join(p.cmdline())
                               and p.cmdline()[0].endswith("python"))
                 victim.kill()
             else:
                 number = {"term": signal.SIGTERM, "hangup": signal.SIGHUP,
-                          "kill": signal.SIGKILL}[target]
+                          "kill": signal.SIGKILL, "stop": signal.SIGINT}[target]
                 run.send_signal(number)
             said = run.stdout.read()
             assert run.wait(60) != 0, said
         assert gone(mark)
         assert not processes_of(f"results/{name}")
-        if target in ("term", "hangup"):
+        assert "Traceback" not in said or target in named
+        if target in ("term", "hangup", "stop"):
+            assert said.count(": done in") <= 1  # what ran may come to its end, nothing else begins
             assert "the same command goes on from here" in said
-        again = subprocess.run([*command, "--", "--dry-run"], cwd=root, capture_output=True, text=True,
-                               check=False)
+        kept = (base / "parameters.yaml").read_bytes()
+        again = subprocess.run([*command, "--set", "epsilon=0.5", "--", "--dry-run"], cwd=root,
+                               capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stdout + again.stderr
+        assert (base / "parameters.yaml").read_bytes() == kept  # a dry run writes nothing
     finally:
         for kind in ("results", "figures"):
             shutil.rmtree(root / kind / name, ignore_errors=True)
