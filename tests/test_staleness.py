@@ -226,7 +226,7 @@ CHANGES = [
     ("a line of the remembered hashes damaged", "results/.hashes",
      lambda p: p.write_bytes(b"0" * 64 + b" x x x x x\n" + p.read_bytes()), [], set()),
     ("the decoder in a process of its own", "pgmif_core/dicom/decoding.py",
-     edited("if array.ndim == 3 else", "if array.ndim == 3 and True else"), [], AFTER_COHORT),
+     edited("if array.ndim == 3 else", "if array.ndim == 3 and True else"), [], ALL),
 ]
 
 
