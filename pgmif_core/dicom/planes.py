@@ -9,6 +9,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from pgmif_core.dicom.decoding import frame_count
+from pgmif_core.formats.common import DIRECTION_DECIMALS
 
 SAME_DIRECTION = 2e-3  # of a direction cosine: rounded headers differ by less, a localizer by far more
 SPACING_TOLERANCE = 0.05  # of the spacing: irregularity that is not a missing slice
@@ -96,7 +97,8 @@ def _common_direction(
     row = axes[:3] / np.linalg.norm(axes[:3])
     column = axes[3:] - (axes[3:] @ row) * row
     column /= np.linalg.norm(column)
-    return np.stack([row, column, np.cross(row, column)], axis=1), pixel
+    direction = np.stack([row, column, np.cross(row, column)], axis=1)
+    return np.round(direction, DIRECTION_DECIMALS), pixel
 
 
 def sorted_positions(

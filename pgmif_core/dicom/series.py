@@ -154,7 +154,7 @@ def _read_series(folder: Path) -> sitk.Image:
         frame_count(header)
     planes, direction, pixel, step = sorted_planes(folder, headers)
     image = sitk.GetImageFromArray(_pixels(planes, headers))
-    along = float(step @ direction[:, 2])
+    along = round(float(step @ direction[:, 2]), 9)
     if len(planes) == 1:
         along = float(headers[0].get("SliceThickness", 1) or 1)
     image.SetSpacing([float(pixel[1]), float(pixel[0]), along])

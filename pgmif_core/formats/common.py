@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 ORTHONORMAL_TOLERANCE = 1e-3
 MOST_VOXELS = 2**27  # 512 × 512 × 512: more is no scan of a head, and would not fit beside its copies
+DIRECTION_DECIMALS = 12
 SMALLEST_MM, LARGEST_MM = 0.01, 100.0  # a voxel's sides
 MOST_DEFLATED = 1032  # times that deflate can shrink
 HEADER_BYTES = 2**20  # of a text header; real ones have a few thousand
@@ -157,7 +158,8 @@ def geometry(path: Path, matrix: NDArray, origin: NDArray) -> tuple[NDArray, NDA
             "Resample the image to an orthogonal grid first."
         )
     left, _, right = np.linalg.svd(direction)  # rounding in the header: nearest exact rotation
-    return spacing, left @ right
+    # its last bits differ from process to process, and would decide ties of nearest neighbours
+    return spacing, np.round(left @ right, DIRECTION_DECIMALS)
 
 
 def to_image(path: Path, volume: Volume) -> sitk.Image:
