@@ -1,7 +1,4 @@
-"""Fusing a pair of slices and a patient: against bare convolutions, published networks, ONNX Runtime."""
-
-import tempfile
-from pathlib import Path
+"""Fusing a pair of slices and a patient: against bare convolutions, published networks."""
 
 import torch
 from published_fusers import FUSERS
@@ -9,7 +6,6 @@ from timing import LAYOUTS, Row, best_seconds, convolution_limit
 
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.networks import Generator
-from pgmif_core.onnx_export import export_onnx
 
 SIDE, SLICES = 192, 44
 MILLISECONDS = 1e3
@@ -20,33 +16,20 @@ def _generator() -> Generator:
     return Generator().eval()
 
 
-def _onnx_session(threads: int):
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = export_onnx(_generator(), Path(folder) / "model.onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        return onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-
-
 def rows() -> list[Row]:
     """Milliseconds of one pair and of a patient, batch 1 and whole volume."""
     pair, patient = torch.rand(1, 2, SIDE, SIDE), torch.rand(SLICES, 2, SIDE, SIDE)
     folded, plain = FoldedGenerator(_generator()), _generator().to(memory_format=torch.channels_last)
-    session, threads = _onnx_session(torch.get_num_threads()), torch.get_num_threads()
+    threads = torch.get_num_threads()
     published = {
         f"{name}{layout}": network().eval().to(memory_format=layout)
         for name, network in FUSERS.items() for layout in LAYOUTS
     }
     with torch.inference_mode():
         whole, bare = convolution_limit(lambda: folded(pair))
-        given = {"sources": pair.numpy()}
-        works = [lambda: folded(pair), lambda: plain(pair), lambda: session.run(None, given)]
+        works = [lambda: folded(pair), lambda: plain(pair)]
         works += [lambda network=network: network(pair) for network in published.values()]
-        ours, unfolded, onnx, *others = best_seconds(works)
+        ours, unfolded, *others = best_seconds(works)
         slices, volume = best_seconds(
             [lambda: [folded(part) for part in patient.split(1)], lambda: folded(patient)], 7, 2)
     stacks = {name: min(others[2 * k : 2 * k + 2]) for k, name in enumerate(FUSERS)}
@@ -58,7 +41,6 @@ def rows() -> list[Row]:
         Row(f"inference: pair, speed against {fastest}, the fastest published stack",
             ours * MILLISECONDS, ms, stacks[fastest] / ours, "≥ 5"),
         Row("inference: pair, not folded", unfolded * MILLISECONDS, ms, unfolded / ours),
-        Row("inference: pair, ONNX Runtime", onnx * MILLISECONDS, ms, onnx / ours),
         *(Row(f"inference: pair, {name}, bare stack", seconds * MILLISECONDS, ms, seconds / ours)
           for name, seconds in stacks.items()),
         Row(f"inference: patient of {SLICES} slices, one by one", slices, "s", slices / (SLICES * bare),

@@ -54,16 +54,14 @@ def _variants(settings: TrainingSettings, batch: torch.Tensor) -> list[Row]:
 def _paper_size(settings: TrainingSettings, batch: torch.Tensor) -> list[Row]:
     paper = replace(settings, batch_size=32, crop=192)
     quick, large = Trainer(settings), _batch(paper)
-    trainer, in_parts = Trainer(paper), Trainer(replace(paper, accumulate=8))
+    trainer = Trainer(paper)
     plain, = best_seconds([partial(quick.step, batch)])
     seconds, = best_seconds([partial(trainer.step, large)], 1, 2)
-    whole, parted = (peak_bytes(partial(t.step, large)) for t in (trainer, in_parts))
+    whole = peak_bytes(partial(trainer.step, large))
     return [
         Row("training: iteration at paper size (32 of 192×192), over its share of pixels",
             seconds * 1e3, "ms", seconds / plain / (32 * 192**2 / batch[:, 0].numel())),
         Row("training: memory of an iteration at paper size", whole / 2**30, "GiB"),
-        Row("training: memory of an iteration at paper size in 8 parts, over in one",
-            parted / 2**30, "GiB", parted / whole),
     ]
 
 

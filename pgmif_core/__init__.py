@@ -1,9 +1,9 @@
 """pgmif_core: the tested core of the PGMIF reproducibility package.
 
 The modules read bottom-up; each imports only modules above it in this list:
-files, pages (HTML), memory, fingerprints (hashes of files), code_of (of the code that a step reaches),
+files, pages (HTML), fingerprints (hashes of files), code_of (of the code that a step reaches),
 checkpoints, distributed (one training, many processes), expected (of arguments), gradients, losses,
-networks, accumulation (a batch in parts), inference (the same, folded), onnx_export, metrics,
+networks, inference (the same, folded), metrics,
 fusion_metrics (the field's standard ones), regions, delineation (what grey values separate),
 segmentation (a U-Net), statistics, published (the paper's numbers among themselves), comparators
 (classical fusion), pgmif_plus (closed form), phantom, formats (NIfTI, NRRD, MetaImage), dicom, images,

@@ -9,7 +9,6 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pgmif_core.memory import keep_freed_memory
 from pgmif_core.networks import LOGIT_MARGIN, Generator, convolve_to_image, enlarging_kernel, tile_kernel
 
 
@@ -27,7 +26,6 @@ class FoldedGenerator(nn.Module):
 
     def __init__(self, generator: Generator):
         super().__init__()
-        keep_freed_memory()
         self.settings = generator.settings
         encoders, decoder = generator.encoders, generator.decoder
         self.modalities = len(encoders)

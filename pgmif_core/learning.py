@@ -47,7 +47,6 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         average_weights=p.average_weights,
         checkpoint_every=p.checkpoint_every,
         seed=p.seed,
-        accumulate=p.accumulate,
         device=p.device,
         precision=p.precision,
         compiled=p.compiled,

@@ -97,7 +97,6 @@ class Parameters(BaseModel):
     select_checkpoint: bool = Field(
         False, description="keep the checkpoint with the best validation score, not the last"
     )
-    accumulate: Count = Field(1, description="parts of a batch, one of them in memory at a time")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("cpu", description="where training runs")
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="of the networks in training; bf16 pays where the device has it"

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pgmif_core.accumulation import PartwiseGenerator
 from pgmif_core.code_of import code_of
 from pgmif_core.distributed import average_gradients, open_fabric, share_statistics
 from pgmif_core.losses import (
@@ -19,7 +18,6 @@ from pgmif_core.losses import (
     maximum_gradient_loss,
     weighted_gradient_loss,
 )
-from pgmif_core.memory import keep_freed_memory
 from pgmif_core.networks import Generator, PatchDiscriminator
 
 TERMS = ("content", "adversarial", "discriminator")
@@ -47,7 +45,6 @@ class TrainingSettings:
     average_weights: bool = True
     checkpoint_every: int = 25
     seed: int = 0
-    accumulate: int = 1  # parts of a batch, one of them in memory at a time
     device: str = "cpu"
     precision: str = "32-true"
     compiled: bool = False  # by torch.compile: needs a C++ compiler, and a minute of its own
@@ -95,7 +92,6 @@ class Trainer:
     """
 
     def __init__(self, settings: TrainingSettings, data: str = ""):
-        keep_freed_memory()
         self.settings = settings
         self.fingerprint = _fingerprint(settings, data)
         self.fabric = open_fabric(settings.device, settings.precision)
@@ -107,9 +103,6 @@ class Trainer:
                 PatchDiscriminator() for _ in range(settings.modalities)
             )
         if self.fabric.world_size > 1:
-            if settings.accumulate > 1:
-                raise ValueError("expected one process where batches are accumulated (accumulate > 1), "
-                                 f"found {self.fabric.world_size}; give each a part by itself")
             share_statistics(generator)
         # convolutions run a quarter faster in this layout
         for network in (generator, discriminators):
@@ -119,17 +112,11 @@ class Trainer:
             torch.optim.Adam(network.parameters(), rate, fused=True) for network, rate in
             ((generator, settings.learning_rate), (discriminators, settings.discriminator_rate))
         )
-        self.partwise = PartwiseGenerator(generator) if settings.accumulate > 1 else None
         self.average = AveragedModel(generator, multi_avg_fn=later_counts_more, use_buffers=True)
         self.iteration = 0
         if settings.compiled:
-            self._compile()
-
-    def _compile(self) -> None:
-        if self.partwise:
-            raise ValueError("expected compiled or accumulate > 1, found both; choose one")
-        for network in (self.generator, *self.discriminators):
-            network.compile()
+            for network in (generator, *discriminators):
+                network.compile()
 
     @property
     def result(self) -> Generator:
@@ -171,13 +158,13 @@ class Trainer:
         self._anneal()
         self.generator.train()
         sources = sources.to(self.fabric.device)
-        terms = self._in_parts(sources) if self.partwise else self._whole(sources)
+        terms = self._update_both(sources)
         self.iteration += 1
         if self.settings.average_weights:
             self.average.update_parameters(self.generator)
         return self._checked(dict(zip(TERMS, terms, strict=True)))
 
-    def _whole(self, sources: Tensor) -> Sequence[Tensor]:
+    def _update_both(self, sources: Tensor) -> Sequence[Tensor]:
         fused = self._run(self.generator, sources)
         judged = self._judged(sources, fused.detach())
         if self.settings.adversarial:
@@ -188,35 +175,6 @@ class Trainer:
         self._update(self.generator_optimizer, self.generator, loss)
         self.discriminators.requires_grad_(True)
         return content, deceived, judged
-
-    def _in_parts(self, sources: Tensor) -> Sequence[Tensor]:
-        parts = sources.split(len(sources) // self.settings.accumulate)
-        with self.fabric.autocast():
-            self.partwise.settle(parts)
-        judged = sources.new_zeros(())
-        if self.settings.adversarial:
-            self.discriminator_optimizer.zero_grad()
-            for part in parts:
-                with torch.no_grad():
-                    fused = self._run(self.generator, part)
-                term = self._judged(part, fused) / len(parts)
-                term.backward()
-                judged += term.detach()
-            self.discriminator_optimizer.step()
-        terms = []
-
-        def loss(fused: Tensor, part: Tensor) -> Tensor:
-            content, deceived = self.content(fused.float(), part), self._deceived(fused)
-            terms.append(torch.stack([content, deceived]).detach())
-            return self.settings.content_scale * content + deceived
-
-        self.discriminators.requires_grad_(False)
-        self.generator_optimizer.zero_grad()
-        with self.fabric.autocast():
-            self.partwise.backward(parts, loss)
-        self.generator_optimizer.step()
-        self.discriminators.requires_grad_(True)
-        return *torch.stack(terms).mean(dim=0), judged
 
     def _judged(self, sources: Tensor, fused: Tensor) -> Tensor:
         """The discriminators' loss; 0 without them."""

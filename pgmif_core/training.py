@@ -89,12 +89,11 @@ def train(
     code = code_of(train, TrainingSlices)
     trainer = Trainer(settings, slices.fingerprint + watched + code)
     first, processes = trainer.part[0] == 0, trainer.part[1]
-    for shares, word in ((processes, "processes"), (settings.accumulate, "parts")):
-        if settings.batch_size % shares:
-            raise ValueError(
-                f"expected a batch size that {shares} {word} share evenly, found "
-                f"{settings.batch_size}; choose a multiple of {shares}"
-            )
+    if settings.batch_size % processes:
+        raise ValueError(
+            f"expected a batch size that {processes} processes share evenly, found "
+            f"{settings.batch_size}; choose a multiple of {processes}"
+        )
     with taken(folder) if first else nullcontext():
         _loop(trainer, slices, folder, watch, say if first else (lambda _: None))
         trainer.fabric.barrier()

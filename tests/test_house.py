@@ -10,8 +10,8 @@ import tomllib
 import pytest
 
 LAYERS = [
-    "files", "pages", "memory", "fingerprints", "code_of", "checkpoints", "distributed", "expected",
-    "gradients", "losses", "networks", "accumulation", "inference", "onnx_export", "metrics",
+    "files", "pages", "fingerprints", "code_of", "checkpoints", "distributed", "expected",
+    "gradients", "losses", "networks", "inference", "metrics",
     "fusion_metrics", "regions",
     "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
     "formats", "dicom", "images", "masks", "contours", "displacements", "registration", "slices",

@@ -1,8 +1,6 @@
-"""The folded generator is the trained one; so is its ONNX file."""
+"""The folded generator is the trained one."""
 
-import sys
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from pgmif_core.inference import FoldedGenerator
 from pgmif_core.methods import METHODS
 from pgmif_core.networks import Generator, ImageConvolution, JoiningConvolution, enlarging_kernel
-from pgmif_core.onnx_export import MissingPackageError, export_onnx
 
 
 def used_generator(modalities=2, channels=4, start="mean", seed=0):
@@ -101,56 +98,3 @@ def test_methods_fuse_with_either_and_slice_by_slice():
         expected = generator(sources)
     for weights in (generator, FoldedGenerator(generator)):
         torch.testing.assert_close(METHODS["pgmif"](sources, weights), expected, rtol=1e-5, atol=2e-6)
-
-
-@pytest.mark.parametrize(("modalities", "start"), [(2, "mean"), (3, "none")])
-def test_the_onnx_file_gives_the_same_image(tmp_path, modalities, start, capfd):
-    import onnxruntime
-
-    generator = used_generator(modalities, 4, start)
-    generator.method, generator.sequences = "pgmif", ("T1w", "T2w", "ceT1w")[:modalities]
-    path = export_onnx(generator, tmp_path / "made" / "model.onnx")
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for shape in ((1, 192, 192), (3, 31, 48), (2, 2, 5)):
-        sources = torch.rand(shape[0], modalities, *shape[1:])
-        fused, = session.run(None, {"sources": sources.numpy()})
-        with torch.inference_mode():
-            np.testing.assert_allclose(fused, generator(sources).numpy(), rtol=1e-5, atol=2e-6)
-    notes = session.get_modelmeta().custom_metadata_map
-    assert notes["method"] == "pgmif"
-    assert notes["sequences"].startswith("T1w, T2w")
-    assert capfd.readouterr() == ("", "")
-    assert [p.name for p in path.parent.iterdir()] == ["model.onnx"]
-
-
-def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(MissingPackageError, match=r"package onnxscript.*pgmif\[onnx\]"):
-        export_onnx(used_generator(), tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_command_exports_and_refuses(tmp_path):
-    from typer.testing import CliRunner
-
-    from pgmif_core.cli import app
-    from pgmif_core.trainer import TrainingSettings
-    from pgmif_core.training import write_weights
-
-    weights = write_weights(used_generator(), TrainingSettings(channels=4), tmp_path / "w.safetensors")
-
-    def call(*arguments):
-        answer = CliRunner().invoke(app, ["export", *map(str, arguments)], env={"COLUMNS": "200"})
-        return answer.exit_code, answer.output
-
-    code, said = call(weights, tmp_path / "m.onnx")
-    assert (code, "kB" in said) == (0, True)
-    for arguments, message in (
-        ((weights, tmp_path / "m.onnx"), "--force replaces it"),
-        ((weights, tmp_path / "m.pt"), "ending in .onnx"),
-        ((tmp_path / "m.onnx", tmp_path / "n.onnx"), "expected safetensors weights"),
-    ):
-        code, said = call(*arguments)
-        assert code == 2
-        assert message in said
-    assert call(weights, tmp_path / "m.onnx", "--force")[0] == 0

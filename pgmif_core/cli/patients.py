@@ -1,4 +1,4 @@
-"""`pgmif fuse`: one patient, files named one by one; `export`: trained weights as ONNX."""
+"""`pgmif fuse`: one patient, files named one by one."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -205,23 +205,3 @@ def fuse(
         )
     say(f"{output}: {label} on the T2w grid {fused.image.GetSize()}")
 
-
-def export(
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a learned method.")],
-    output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
-) -> None:
-    """Write trained weights as an ONNX file: sources (b, m, h, w) in [0, 1] to fused (b, 1, h, w).
-
-    Example: `pgmif export results/phantom/02_training/pgmif/weights.safetensors pgmif.onnx`
-    """
-    with exit_codes():
-        if output.suffix != ".onnx":
-            raise ValueError(f"{output}: expected a name ending in .onnx, found {output.name!r}.")
-        if output.exists() and not force:
-            raise ValueError(f"{output}: expected no file yet, found one; --force replaces it.")
-        from pgmif_core.methods import load_generator
-        from pgmif_core.onnx_export import export_onnx
-
-        export_onnx(load_generator(weights), output)
-    say(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
