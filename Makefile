@@ -24,19 +24,19 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY)  ## only the environment, with the command .venv/bin/pgmif; HASHES=no: any archive of a version
 
 reproduce: $(READY)  ## all figures; PROFILE=quick|smoke|paper MANIFEST=file.csv
-	@$(BIN)/python -m pgmif_core.pipeline reproduce --profile $(PROFILE) \
+	@$(BIN)/python -m pgmif.cli.reproduce reproduce --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 figures: $(READY)  ## all figures from the released weights, nothing trained: figures/phantom-released
-	@$(BIN)/python -m pgmif_core.pipeline reproduce --set released=true --set run=phantom-released \
+	@$(BIN)/python -m pgmif.cli.reproduce reproduce --set released=true --set run=phantom-released \
 	    --set phantom_train=1 $(ARGS)
 
 evidence: $(READY)  ## delineation, ablations, five seeds (after or without reproduce); PROFILE, MANIFEST as there
-	@$(BIN)/python -m pgmif_core.pipeline reproduce --evidence --profile $(PROFILE) \
+	@$(BIN)/python -m pgmif.cli.reproduce reproduce --evidence --profile $(PROFILE) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 report: $(READY)  ## results/<run>/report/index.html, a page that opens offline; RUN=name, else the newest
-	@$(BIN)/python -m pgmif_core.report $(RUN)
+	@$(BIN)/python -m pgmif.report $(RUN)
 
 test: $(READY)  ## the fast tests, under three minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)

@@ -1,15 +1,15 @@
 # The pipeline: one rule per notebook, nothing else. `make reproduce` calls it through
-# `python -m pgmif_core.pipeline`, which checks parameters and manifest first and fills `config`.
+# `python -m pgmif.cli.reproduce`, which checks parameters and manifest first and fills `config`.
 #
 # What a step is made from (its code, its parameters, the files of patients) is no input of a rule:
-# pgmif_core.staleness hashes it, and the pipeline tells Snakemake what to make again.
+# pgmif.runs.staleness hashes it, and the pipeline tells Snakemake what to make again.
 
 from pathlib import Path
 
-from pgmif_core.cohort import read_manifest
-from pgmif_core.notebooks import rule_command
-from pgmif_core.pipeline import LAST
-from pgmif_core.staleness import declared_parameters, step_keys
+from pgmif.cohort.manifest import read_manifest
+from pgmif.runs.notebooks import rule_command
+from pgmif.cli.reproduce import LAST
+from pgmif.runs.staleness import declared_parameters, step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"

@@ -14,13 +14,13 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from run_options import chosen_run, run_parser
 
-from pgmif_core.evaluation import baseline_row
-from pgmif_core.figures import save_figure
-from pgmif_core.learning import split_training, training_settings, watched_training
-from pgmif_core.methods import METHODS
-from pgmif_core.slices import PatientSlices
-from pgmif_core.steps import Run
-from pgmif_core.training_slices import TrainingSlices
+from pgmif.figures.style import save_figure
+from pgmif.runs.run import Run
+from pgmif.steps.training import split_training, training_settings, watched_training
+from pgmif_core.evaluation.measures import baseline_row
+from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.registry import METHODS
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}

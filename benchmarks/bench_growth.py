@@ -15,8 +15,8 @@ import psutil
 import torch
 from timing import Row, best_seconds
 
-from pgmif_core.trainer import Trainer, TrainingSettings
-from pgmif_core.training_slices import TrainingSlices
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.training.step import Trainer, TrainingSettings
 
 SIDE, PER_PATIENT, CROP, BATCH = 192, 44, 96, 8
 COUNTS = (1_000, 10_000, 100_000)

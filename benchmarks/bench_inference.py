@@ -4,8 +4,8 @@ import torch
 from published_fusers import FUSERS
 from timing import LAYOUTS, Row, best_seconds, convolution_limit
 
-from pgmif_core.inference import FoldedGenerator
-from pgmif_core.networks import Generator
+from pgmif_core.networks.folded import FoldedGenerator
+from pgmif_core.networks.generator import Generator
 
 SIDE, SLICES = 192, 44
 MILLISECONDS = 1e3

@@ -7,9 +7,9 @@ from fusion_metrics import phantom_slices
 from literal_fusion_metrics import LITERAL
 from timing import Row, best_seconds
 
-from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
-from pgmif_core.fusion_metrics.remembered import forget
-from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
+from pgmif_core.metrics.paper import contrast_to_noise_ratio, generalized_sobel
+from pgmif_core.metrics.remembered import forget
+from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 
 MIDDLE = 10
 

@@ -34,7 +34,7 @@ def _seconds(root: Path, *command: str) -> float:
 
 def rows(root: Path) -> list[Row]:
     """Seconds on top of every notebook; a smoke run is made first where there is none."""
-    smoke = ("-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke")
+    smoke = ("-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke")
     _seconds(root, *smoke)
     nothing = min(_seconds(root, *smoke) for _ in range(2))
     with tempfile.TemporaryDirectory() as folder:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from timing import Row, best_seconds, convolution_limit, peak_bytes
 
-from pgmif_core.parameters import read_parameters
-from pgmif_core.trainer import Trainer, TrainingSettings
+from pgmif.runs.parameters import read_parameters
+from pgmif_core.training.step import Trainer, TrainingSettings
 
 TARGET = "≤ 1.4"
 

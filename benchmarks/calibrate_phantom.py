@@ -16,16 +16,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from pgmif_core.cohort import Cohort, read_manifest
-from pgmif_core.evaluation import cnr
-from pgmif_core.images import write_image
-from pgmif_core.parameters import Parameters, find_root, read_parameters
-from pgmif_core.patients import each_patient
+from pgmif.cohort.manifest import Cohort, read_manifest
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.parameters import Parameters, find_root, read_parameters
+from pgmif.steps.cohort import phantom_file, phantom_size
+from pgmif.steps.preprocessing import preprocess_patient
+from pgmif_core.evaluation.measures import cnr
+from pgmif_core.images.slices import read_patient
+from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import make_phantom
 from pgmif_core.phantom.tissues import tissue_table
-from pgmif_core.preprocessing import preprocess_patient
-from pgmif_core.slices import read_patient
-from pgmif_core.volumes import phantom_file, phantom_size
 
 LARGEST_MISS = 0.15
 FREE = ("t1_ms", "proton_density")

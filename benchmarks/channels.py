@@ -15,13 +15,13 @@ from functools import partial
 import pandas as pd
 from run_options import chosen_run, run_parser
 
-from pgmif_core.evaluation import cnr, fuse_volume, sobel_against
-from pgmif_core.learning import training_settings
-from pgmif_core.methods import T1W, T2W, load_generator
-from pgmif_core.patients import each_patient
-from pgmif_core.steps import Run, write_table
-from pgmif_core.training import train
-from pgmif_core.training_slices import TrainingSlices
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.run import Run, write_table
+from pgmif.steps.training import training_settings
+from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.registry import T1W, T2W, load_generator
+from pgmif_core.training.loop import train
 
 # channels, learning rate in 10⁻⁴: a narrow network may need larger steps
 CASES = ((8, 4), (8, 8), (16, 2), (16, 4), (32, 2), (32, 4))

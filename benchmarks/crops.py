@@ -17,15 +17,15 @@ import torch
 from matplotlib import pyplot as plt
 from run_options import chosen_run, run_parser
 
-from pgmif_core.figures import in_style, name_cohort, new_figure, save_figure
-from pgmif_core.inference import FoldedGenerator
-from pgmif_core.learning import split_training, training_settings
-from pgmif_core.methods import METHODS
-from pgmif_core.networks import Generator
-from pgmif_core.steps import Run
-from pgmif_core.trainer import content_loss
-from pgmif_core.training import train
-from pgmif_core.training_slices import TrainingSlices
+from pgmif.figures.style import in_style, name_cohort, new_figure, save_figure
+from pgmif.runs.run import Run
+from pgmif.steps.training import split_training, training_settings
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.folded import FoldedGenerator
+from pgmif_core.networks.generator import Generator
+from pgmif_core.training.loop import train
+from pgmif_core.training.step import content_loss
 
 
 def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:

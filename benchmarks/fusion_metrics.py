@@ -14,13 +14,13 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from literal_fusion_metrics import LITERAL
 
-from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
-from pgmif_core.fusion_metrics.remembered import forget
-from pgmif_core.methods import METHODS
-from pgmif_core.parameters import find_root
+from pgmif.runs.parameters import find_root
+from pgmif.runs.run import write_table
+from pgmif_core.images.slices import minmax_per_slice, place_on_slices, slice_grid
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.metrics.remembered import forget
+from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.slices import minmax_per_slice, place_on_slices, slice_grid
-from pgmif_core.steps import write_table
 
 
 def phantom_slices():

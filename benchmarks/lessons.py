@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 from peak_memory import watched
 
+from pgmif.runs.parameters import find_root
 from pgmif_core.files import replacing
-from pgmif_core.parameters import find_root
 
 NEEDED = ("Snakefile", "params", "data_manifest.csv", "weights", "published")  # by explore.ipynb
 

@@ -1,6 +1,6 @@
 """The standard fusion metrics once more, slowly: their publications, pixel by pixel, window by window.
 
-Shares no code with `pgmif_core.fusion_metrics`. The tests compare the two, and
+Shares no code with `pgmif_core.metrics.standard`. The tests compare the two, and
 benchmarks/fusion_metrics.py times them side by side.
 """
 

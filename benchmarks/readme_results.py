@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import readme_speed
 
-from pgmif_core.methods import NOT_IN_COMPARISON, method_named
-from pgmif_core.parameters import find_root
+from pgmif.runs.parameters import find_root
+from pgmif_core.methods.registry import NOT_IN_COMPARISON, method_named
 
 BEGIN, END = "<!-- results: benchmarks/readme_results.py -->", "<!-- end of results -->"
 

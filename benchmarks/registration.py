@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from pgmif_core.cohort import read_manifest
-from pgmif_core.displacements import displacement_error, head_points, smallest_jacobian
-from pgmif_core.parameters import find_root, read_parameters
+from pgmif.cohort.manifest import read_manifest
+from pgmif.runs.parameters import find_root, read_parameters
+from pgmif.runs.run import write_table
+from pgmif.steps.cohort import phantom_size
+from pgmif_core.images.displacements import displacement_error, head_points, smallest_jacobian
+from pgmif_core.images.registration import register, rigid_registration
 from pgmif_core.phantom import make_phantom
-from pgmif_core.registration import register, rigid_registration
-from pgmif_core.steps import write_table
-from pgmif_core.volumes import phantom_size
 
 
 def as_itk(image: sitk.Image):

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pgmif_core.parameters import find_root, read_parameters
-from pgmif_core.steps import Run, open_run
+from pgmif.runs.parameters import find_root, read_parameters
+from pgmif.runs.run import Run, open_run
 
 
 def run_parser(description: str) -> argparse.ArgumentParser:

@@ -16,12 +16,12 @@ import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 from peak_memory import watched
 
-from pgmif_core.cohort import Cohort, read_manifest
-from pgmif_core.parameters import Parameters, find_root, read_parameters
-from pgmif_core.patients import each_patient
-from pgmif_core.preprocessing import preprocess_patient
-from pgmif_core.steps import write_table
-from pgmif_core.volumes import make_patient, resolve_manifest
+from pgmif.cohort.manifest import Cohort, read_manifest
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.parameters import Parameters, find_root, read_parameters
+from pgmif.runs.run import write_table
+from pgmif.steps.cohort import make_patient, resolve_manifest
+from pgmif.steps.preprocessing import preprocess_patient
 
 CASES = (  # profile, training patients, test patients, processes
     ("quick", 6, 2, 1), ("quick", 6, 2, 2), ("smoke", 8, 2, 2), ("smoke", 70, 10, 2),

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pgmif.runs.parameters import find_root
+from pgmif.viewer import Viewer, view
 from pgmif_core.files import replacing
-from pgmif_core.parameters import find_root
-from pgmif_core.viewer import Viewer, view
 
 PANELS, TARGET_MS = 6, 100
 SIZES = {"as in a run": (20, 192, 192), "fine matrix": (8, 512, 512)}

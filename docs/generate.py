@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from pgmif_core.fusion_metrics import FUSION_METRICS
-from pgmif_core.methods import METHODS
-from pgmif_core.parameters import Parameters
+from pgmif.runs.parameters import Parameters
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.metrics.standard import FUSION_METRICS
 
 INCLUDED = ("README.md", "REPRODUCING.md", "MODEL_CARD.md", "CONTRIBUTING.md",
             "published/inconsistencies.md")
@@ -68,7 +68,7 @@ def methods_page() -> str:
 
 def command_page() -> str:
     """The command's help, by typer."""
-    call = [sys.executable, "-m", "typer", "pgmif_core.cli", "utils", "docs", "--name", "pgmif"]
+    call = [sys.executable, "-m", "typer", "pgmif.cli", "utils", "docs", "--name", "pgmif"]
     text = subprocess.run(call, capture_output=True, text=True, check=True).stdout
     return text.replace("# `pgmif`", "# The command `pgmif`", 1)
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import helpers.shapes  # noqa: F401  which the hook names
 import matplotlib
 import pytest
 from jaxtyping import install_import_hook
@@ -11,9 +12,8 @@ matplotlib.use("Agg")
 # beartype reads the jaxtyping annotations; outside the tests they cost nothing. The hook stays on:
 # modules are imported later, by the tests.
 install_import_hook(
-    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods",
-     "pgmif_core.inference"],
-    "beartype.beartype",
+    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
+    "helpers.shapes.checked",
 )
 
 from pgmif_core.phantom import Phantom, PhantomSize, make_phantom  # noqa: E402

@@ -3,7 +3,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from pgmif_core.ablations import (
+from pgmif.cohort.manifest import read_manifest
+from pgmif.figures.ablations import ablation_figure, seeds_figure
+from pgmif.runs.parameters import check_parameters, read_parameters
+from pgmif.runs.run import Run
+from pgmif.steps.ablations import (
     ABLATIONS,
     _measured_at_every_value,
     ablation_table,
@@ -11,13 +15,9 @@ from pgmif_core.ablations import (
     seed_spread,
     variant_weights,
 )
-from pgmif_core.cohort import read_manifest
-from pgmif_core.evaluation import cnr, fuse_volume
-from pgmif_core.evidence_figures import ablation_figure, seeds_figure
-from pgmif_core.learning import training_settings
-from pgmif_core.methods import METHODS
-from pgmif_core.parameters import check_parameters, read_parameters
-from pgmif_core.steps import Run
+from pgmif.steps.training import training_settings
+from pgmif_core.evaluation.measures import cnr, fuse_volume
+from pgmif_core.methods.registry import METHODS
 
 
 class Described(Run):
@@ -102,8 +102,8 @@ def test_figures_name_cohort_values_and_methods():
 @pytest.mark.slow
 @pytest.mark.xdist_group("smoke")
 def test_ablations_of_a_smoke_run(root, monkeypatch):
-    from pgmif_core.pipeline import main
-    from pgmif_core.steps import open_run
+    from pgmif.cli.reproduce import main
+    from pgmif.runs.run import open_run
 
     monkeypatch.chdir(root)
     assert main(["reproduce", "--profile", "smoke"]) == 0
@@ -140,7 +140,7 @@ def test_ablations_of_a_smoke_run(root, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.xdist_group("smoke")
 def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
-    from pgmif_core.pipeline import main
+    from pgmif.cli.reproduce import main
 
     monkeypatch.chdir(root)
     made = root / "results" / "phantom-smoke"

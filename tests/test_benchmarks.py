@@ -13,8 +13,8 @@ from published_fusers import FUSERS
 from timing import ConvolutionRecorder, Row, best_seconds, convolution_limit, peak_bytes
 
 from pgmif_core.losses import weighted_gradient_loss
-from pgmif_core.networks import Generator
-from pgmif_core.trainer import TrainingSettings
+from pgmif_core.networks.generator import Generator
+from pgmif_core.training.step import TrainingSettings
 
 PARAMETERS = {"PMGI": 41_633, "DenseFuse": 74_193, "IFCNN": 83_587, "U2Fusion": 659_217}
 
@@ -82,7 +82,7 @@ def test_literal_cnr_and_q_are_those_of_the_package():
     import numpy as np
     from bench_metrics import literal_cnr, literal_sobel
 
-    from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
+    from pgmif_core.metrics.paper import contrast_to_noise_ratio, generalized_sobel
 
     rng = np.random.default_rng(0)
     fused, source = rng.random((2, 2, 9, 7))

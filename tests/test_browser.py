@@ -7,9 +7,9 @@ import pytest
 import SimpleITK as sitk
 from browsers import TOKEN, jupyterlab, listened, opened_page
 
-from pgmif_core.demonstration import aligned_slices
-from pgmif_core.images import write_image
-from pgmif_core.slices import write_patient
+from pgmif.demonstration import aligned_slices
+from pgmif_core.images.slices import write_patient
+from pgmif_core.images.volumes import write_image
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from browsers import opened_page, violations
 
-from pgmif_core.viewer import view
+from pgmif.viewer import view
 
 pytestmark = pytest.mark.browser
 

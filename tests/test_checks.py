@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pgmif_core.checks import image_problems, mask_problems, pair_problems, region_problems
-from pgmif_core.cohort import patient_problems, read_manifest
-from pgmif_core.images import write_image
-from pgmif_core.masks import ImageError, read_mask
+from pgmif.cohort.manifest import patient_problems, read_manifest
+from pgmif_core.images.checks import image_problems, mask_problems, pair_problems, region_problems
+from pgmif_core.images.masks import ImageError, read_mask
+from pgmif_core.images.volumes import write_image
 
 
 def like(voxels, grid, kind=np.float32):

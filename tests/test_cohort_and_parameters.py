@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.cohort import (
+from pgmif.cohort.manifest import (
     Cohort,
     ManifestError,
     all_problems,
@@ -14,8 +14,7 @@ from pgmif_core.cohort import (
     patient_problems,
     read_manifest,
 )
-from pgmif_core.images import write_image
-from pgmif_core.parameters import (
+from pgmif.runs.parameters import (
     ParameterError,
     Parameters,
     check_parameters,
@@ -23,6 +22,7 @@ from pgmif_core.parameters import (
     notebook_parameters,
     read_parameters,
 )
+from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
 
 
@@ -176,8 +176,8 @@ def test_paths_may_leave_the_folder_when_allowed(cohort_folder):
 
 
 def test_a_tumour_outside_the_t1w_slices_stops_the_patient(cohort_folder, phantom):
-    from pgmif_core.preprocessing import preprocess_patient
-    from pgmif_core.slices import patient_details
+    from pgmif.steps.preprocessing import preprocess_patient
+    from pgmif_core.images.slices import patient_details
 
     write_image(sitk.Resample(phantom.T1w, phantom.T2w)[:, :, :4], cohort_folder / "b_T1w.nii.gz")
     slices = np.arange(phantom.gtv.GetSize()[2])[:, None, None]
@@ -190,8 +190,8 @@ def test_a_tumour_outside_the_t1w_slices_stops_the_patient(cohort_folder, phanto
 
 
 def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
-    from pgmif_core.preprocessing import preprocess_patient
-    from pgmif_core.slices import read_patient
+    from pgmif.steps.preprocessing import preprocess_patient
+    from pgmif_core.images.slices import read_patient
 
     drawn = sitk.Resample(phantom.gtv, phantom.T1w, sitk.DisplacementFieldTransform(
         sitk.Image(phantom.displacement)), sitk.sitkNearestNeighbor)
@@ -206,8 +206,8 @@ def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
 
 
 def test_a_reference_drawn_by_hand_is_used(cohort_folder, phantom):
-    from pgmif_core.preprocessing import preprocess_patient
-    from pgmif_core.slices import read_patient
+    from pgmif.steps.preprocessing import preprocess_patient
+    from pgmif_core.images.slices import read_patient
 
     drawn = sitk.GetArrayFromImage(phantom.gtv) * 0
     drawn[4, 30:40, 20:30] = 1
@@ -229,7 +229,7 @@ def test_a_reference_drawn_by_hand_is_used(cohort_folder, phantom):
 
 
 def test_a_finished_patient_is_not_done_again(cohort_folder):
-    from pgmif_core.preprocessing import preprocess_patient
+    from pgmif.steps.preprocessing import preprocess_patient
 
     cohort = read_manifest(manifest(cohort_folder))
     settings = Parameters(register_bspline=False)
@@ -324,7 +324,7 @@ def test_unknown_profile_and_root(root, tmp_path):
 
 
 def test_modality_weights_are_filled_up_with_one():
-    from pgmif_core.parameters import modality_weights
+    from pgmif.runs.parameters import modality_weights
 
     assert modality_weights([1.0, 8.0], ("T1w", "T2w")) == (1.0, 8.0)
     assert modality_weights([1.0, 8.0], ("T1w", "T2w", "ceT1w", "CT")) == (1.0, 8.0, 1.0, 1.0)
@@ -385,7 +385,7 @@ def test_after_ctrl_c_nothing_is_still_being_read(tmp_path, monkeypatch):
         ended.append(subject)
         return []
 
-    monkeypatch.setattr("pgmif_core.cohort.patient_problems", read)
+    monkeypatch.setattr("pgmif.cohort.manifest.patient_problems", read)
     found = all_problems(Cohort(tmp_path / "m.csv", table, ("T1w", "T2w")))
     assert next(found) == []
     found.close()  # what an interruption of its reader comes to

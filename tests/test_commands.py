@@ -22,18 +22,18 @@ from dicoms import (
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.cli.patients import Fusion, _method_and_weights
-from pgmif_core.cohort import read_gtv, read_manifest
-from pgmif_core.dicom import read_series
-from pgmif_core.download import DATASETS, DownloadError, check_room, download
-from pgmif_core.images import read_image, same_grid
-from pgmif_core.layouts import scan_folder
-from pgmif_core.methods import METHODS
+from pgmif.cli import app
+from pgmif.cli.patients import Fusion, _method_and_weights
+from pgmif.cohort.download import DATASETS, DownloadError, check_room, download
+from pgmif.cohort.layouts import scan_folder
+from pgmif.cohort.manifest import read_gtv, read_manifest
+from pgmif.cohort.sequence_names import LayoutError
+from pgmif_core.images.dicom import read_series
+from pgmif_core.images.volumes import read_image, same_grid
+from pgmif_core.methods.registry import METHODS
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.sequence_names import LayoutError
-from pgmif_core.trainer import Trainer, TrainingSettings
-from pgmif_core.training import write_weights
+from pgmif_core.training.loop import write_weights
+from pgmif_core.training.step import Trainer, TrainingSettings
 
 TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
 runner = CliRunner()
@@ -326,8 +326,8 @@ def test_fuse_offers_every_method_that_fuses():
 
 
 def test_fitted_settings_are_weights_too(tmp_path):
-    from pgmif_core.pgmif_plus import PlusSettings, write_settings
-    from pgmif_core.single import _in_the_order_of
+    from pgmif.one_patient import _in_the_order_of
+    from pgmif_core.methods.pgmif_plus import PlusSettings, write_settings
 
     own = PlusSettings((0.2, 0.5, 0.3), sequences=("T1w", "T2w", "ceT1w"))
     path = write_settings(own, tmp_path / "settings.json")
@@ -341,7 +341,7 @@ def test_fitted_settings_are_weights_too(tmp_path):
 
 
 def test_help_does_not_wait_for_torch():
-    code = "import sys, pgmif_core.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys, pgmif.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

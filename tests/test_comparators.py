@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.sparse.linalg import spsolve
 
-from pgmif_core.comparators import (
+from pgmif_core.methods.classical import (
     fused_gradient,
     gradient_domain,
     guided_filter,
@@ -17,7 +17,7 @@ from pgmif_core.comparators import (
     solve_screened_poisson,
     wavelet,
 )
-from pgmif_core.methods import METHODS
+from pgmif_core.methods.registry import METHODS
 
 CLASSICAL = [n for n, m in METHODS.items() if m.kind == "classical"]
 SHAPES = [(1, 2, 37, 52), (2, 3, 40, 33), (1, 2, 8, 9)]

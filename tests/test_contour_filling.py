@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from dicoms import image, oblique, write_rtstruct
 
-from pgmif_core.dicom import ContourError, rasterise
+from pgmif_core.images.dicom import ContourError, rasterise
 
 FRAME = "1.2.3"
 

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from dicoms import into_air
 
-from pgmif_core.contours import fraction_in_head, fraction_inside, misplaced
+from pgmif_core.images.placement import fraction_in_head, fraction_inside, misplaced
 
 
 def moved(mask, *shift):

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from trainings import make_store, small_training
 
-from pgmif_core.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from pgmif_core.files import DiskFullError, FolderTaken, taken
+from pgmif_core.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 
 # started from one process that has imported torch already: a start takes milliseconds, not seconds
 FRESH = multiprocessing.get_context("forkserver")

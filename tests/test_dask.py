@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pgmif_core.patients import ClusterError, each_patient
+from pgmif.runs.parallel import ClusterError, each_patient
 
 pytestmark = pytest.mark.slow
 DASK = (sys.executable, "-m", "dask")
@@ -94,7 +94,7 @@ def test_a_phantom_cohort_is_preprocessed_on_a_cluster(cluster, tmp_path, root):
     tables = []
     for name, scheduler in (("local", ""), ("cluster", address)):
         command = [
-            sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke",
+            sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke",
             "--set", f"run={name}", "--set", f"dask_scheduler={scheduler!r}", "--set",
             "phantom_train=1", "--set", "phantom_test=1", "--",
             "--until", "preprocessing",

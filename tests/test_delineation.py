@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmif_core.delineation import separation, surroundings
+from pgmif_core.metrics.separation import separation, surroundings
 
 grey = st.lists(st.integers(0, 6), min_size=1, max_size=9)
 

@@ -16,7 +16,7 @@ from dicoms import (
     write_rtstruct,
 )
 
-from pgmif_core.dicom import (
+from pgmif_core.images.dicom import (
     ContourError,
     SeriesError,
     contour_names,
@@ -362,8 +362,8 @@ def test_contradicting_headers_are_a_clear_error(tmp_path):
 DAMAGED = """
 import resource, sys
 from pathlib import Path
-from pgmif_core.dicom import read_series
-from pgmif_core.dicom.planes import SeriesError
+from pgmif_core.images.dicom import read_series
+from pgmif_core.images.dicom.planes import SeriesError
 folder = Path(sys.argv[1])
 file = folder / "0002.dcm"
 whole = file.read_bytes()

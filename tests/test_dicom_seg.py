@@ -7,9 +7,9 @@ import SimpleITK as sitk
 from dicoms import image, mask_contours, write_dicom_series, write_rtstruct
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from pgmif_core.cohort import patient_problems, read_manifest
-from pgmif_core.images import ImageError
-from pgmif_core.masks import read_mask
+from pgmif.cohort.manifest import patient_problems, read_manifest
+from pgmif_core.images.masks import read_mask
+from pgmif_core.images.volumes import ImageError
 
 
 def count(mask):

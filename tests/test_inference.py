@@ -7,9 +7,14 @@ import torch.nn.functional as functional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmif_core.inference import FoldedGenerator
-from pgmif_core.methods import METHODS
-from pgmif_core.networks import Generator, ImageConvolution, JoiningConvolution, enlarging_kernel
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.folded import FoldedGenerator
+from pgmif_core.networks.generator import (
+    Generator,
+    ImageConvolution,
+    JoiningConvolution,
+    enlarging_kernel,
+)
 
 
 def used_generator(modalities=2, channels=4, start="mean", seed=0):

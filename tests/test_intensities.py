@@ -5,9 +5,9 @@ import pytest
 import SimpleITK as sitk
 from dicoms import image
 
-from pgmif_core.checks import background_note, exchanged, image_notes
-from pgmif_core.images import air_level, fill_note, read_image, write_image
-from pgmif_core.slices import hot_voxels, windowed
+from pgmif_core.images.checks import background_note, exchanged, image_notes
+from pgmif_core.images.slices import hot_voxels, windowed
+from pgmif_core.images.volumes import air_level, fill_note, read_image, write_image
 
 
 def like(voxels, grid, kind=np.float32):

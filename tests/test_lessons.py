@@ -12,10 +12,10 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from pgmif_core.lessons import LESSONS, attempt, check, exercise
-from pgmif_core.lessons.measuring import case, ten_patients
-from pgmif_core.lessons.tissue import air_pixels
-from pgmif_core.notebooks import cells_not_executed
+from pgmif.lessons import LESSONS, attempt, check, exercise
+from pgmif.lessons.measuring import case, ten_patients
+from pgmif.lessons.tissue import air_pixels
+from pgmif.runs.notebooks import cells_not_executed
 
 NAMES = ["1_tissue_to_contrast", "2_gradients", "3_fusing_by_rule", "4_adversarial_terms",
          "5_measuring_honestly"]
@@ -55,7 +55,7 @@ def test_each_exercise_has_a_check_a_hint_and_a_folded_solution(root, name):
         assert notebook["cells"][k - 1]["source"][0].startswith("### Exercise")
     numbers = [NUMBER.search(text).group(1) for text in tagged(notebook, "check")]
     module = LESSONS[name[0]]
-    exercises = __import__(f"pgmif_core.lessons.{module}", fromlist=["EXERCISES"]).EXERCISES
+    exercises = __import__(f"pgmif.lessons.{module}", fromlist=["EXERCISES"]).EXERCISES
     assert numbers == list(exercises)
     for text in tagged(notebook, "solution"):
         assert text.startswith("<details><summary>Solution")
@@ -213,7 +213,7 @@ def test_whatever_an_answer_does_the_check_goes_on(capsys):
 
 def test_in_notebooks_a_hint_is_folded_and_what_an_answer_holds_is_escaped(monkeypatch):
     shown = []
-    monkeypatch.setattr("pgmif_core.lessons.display", shown.append)
+    monkeypatch.setattr("pgmif.lessons.display", shown.append)
     check("1.2", {"T1w": "<b>fat</b>", "T2w": "fat"})
     check("1.3", ...)
     check("5.6", 2 / 2**10)

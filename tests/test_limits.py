@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pgmif_core.cohort import ManifestError, read_manifest
+from pgmif.cohort.manifest import ManifestError, read_manifest
+from pgmif.runs.parameters import ParameterError, check_parameters, plain_yaml, read_parameters
 from pgmif_core.files import remove, replacing, replacing_folder
-from pgmif_core.methods import METHODS, load_generator
-from pgmif_core.networks import Generator
-from pgmif_core.parameters import ParameterError, check_parameters, plain_yaml, read_parameters
-from pgmif_core.pgmif_plus import PlusSettings, read_settings
+from pgmif_core.methods.pgmif_plus import PlusSettings, read_settings
+from pgmif_core.methods.registry import METHODS, load_generator
+from pgmif_core.networks.generator import Generator
 
 
 @pytest.mark.parametrize("run",
@@ -96,8 +96,8 @@ def test_names_that_look_like_nothing_are_names(tmp_path, name):
 
     import pandas as pd
 
-    from pgmif_core.comparisons import measures_by_patient
-    from pgmif_core.steps import AS_WRITTEN
+    from pgmif.runs.run import AS_WRITTEN
+    from pgmif_core.evaluation.paired import measures_by_patient
 
     cohort = read_manifest(manifest(tmp_path, subject=name))
     assert cohort.subjects("train") == [name]

@@ -7,11 +7,11 @@ import SimpleITK as sitk
 from scipy.ndimage import binary_dilation, binary_fill_holes
 from typer.testing import CliRunner
 
-from pgmif_core.checks import mask_problems, region_problems
-from pgmif_core.cli import app
-from pgmif_core.cohort import patient_problems, read_gtv, read_manifest
-from pgmif_core.images import write_image
-from pgmif_core.masks import displaced, mask_note, read_mask
+from pgmif.cli import app
+from pgmif.cohort.manifest import patient_problems, read_gtv, read_manifest
+from pgmif_core.images.checks import mask_problems, region_problems
+from pgmif_core.images.masks import displaced, mask_note, read_mask
+from pgmif_core.images.volumes import write_image
 
 
 def count(mask):

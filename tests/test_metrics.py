@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from pgmif_core.metrics import (
+from pgmif_core.evaluation.statistics import mann_whitney, quartiles
+from pgmif_core.metrics.paper import (
     NO_CHANGE,
     contrast_correlation,
     contrast_to_noise_ratio,
@@ -14,7 +15,6 @@ from pgmif_core.metrics import (
     inter_patient_cv,
     petrovic_xydeas,
 )
-from pgmif_core.statistics import mann_whitney, quartiles
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from pgmif_core.methods import METHODS, SHOWN_METHODS, compared_methods, load_generator
-from pgmif_core.networks import Generator, PatchDiscriminator
-from pgmif_core.trainer import TrainingSettings, content_loss
-from pgmif_core.training import write_weights
+from pgmif_core.methods.registry import METHODS, SHOWN_METHODS, compared_methods, load_generator
+from pgmif_core.networks.generator import Generator, PatchDiscriminator
+from pgmif_core.training.loop import write_weights
+from pgmif_core.training.step import TrainingSettings, content_loss
 
 RULES = [n for n, m in METHODS.items() if m.kind not in ("learned", "fitted", "classical")]
 

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pgmif_core.images import ImageError, write_image
-from pgmif_core.outside import check_measurable, check_outside, outside_file, read_outside
-from pgmif_core.parameters import ParameterError, check_parameters
-from pgmif_core.pipeline import main
-from pgmif_core.slices import PatientSlices
+from pgmif.cli.reproduce import main
+from pgmif.runs.outside import check_measurable, check_outside, outside_file, read_outside
+from pgmif.runs.parameters import ParameterError, check_parameters
+from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.volumes import ImageError, write_image
 
 
 @pytest.fixture

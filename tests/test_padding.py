@@ -7,18 +7,15 @@ import SimpleITK as sitk
 from dicoms import image, write_dicom_series
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.cohort import read_manifest
-from pgmif_core.evaluation import fuse_volume, partly_imaged, t2w_where_alone
-from pgmif_core.images import air_level, imaged_part, read_image, resample, write_image
-from pgmif_core.parameters import Parameters
-from pgmif_core.pgmif_plus import PlusSettings, standardised
-from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.preprocessing import preprocess_patient
-from pgmif_core.qc import missing_parts
-from pgmif_core.regions import reference_region
-from pgmif_core.single import fuse_images, measure
-from pgmif_core.slices import (
+from pgmif.cli import app
+from pgmif.cohort.manifest import read_manifest
+from pgmif.figures.qc import missing_parts
+from pgmif.one_patient import fuse_images, measure
+from pgmif.runs.parameters import Parameters
+from pgmif.steps.preprocessing import preprocess_patient
+from pgmif_core.evaluation.measures import fuse_volume, partly_imaged, t2w_where_alone
+from pgmif_core.images.regions import reference_region
+from pgmif_core.images.slices import (
     PatientSlices,
     hot_voxels,
     minmax_per_slice,
@@ -27,6 +24,9 @@ from pgmif_core.slices import (
     slice_grid,
     windowed,
 )
+from pgmif_core.images.volumes import air_level, imaged_part, read_image, resample, write_image
+from pgmif_core.methods.pgmif_plus import PlusSettings, standardised
+from pgmif_core.phantom import PhantomSize, make_phantom
 
 
 @pytest.fixture(scope="module")

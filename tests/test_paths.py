@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.images import write_image
+from pgmif.cli import app
+from pgmif_core.images.volumes import write_image
 
 NAMES = ["study {v2}", "{wildcards.method}", "{", "study [v2]", "[red]x[/red]", "[/]", "a b", "ü é 陈",
          "%d %s", "it's", '"q"', "$HOME", "#1", "a;b", "a&b", "-x", "~", "*", "?", "a=b", "=1+1",
@@ -87,7 +87,7 @@ def test_a_manifest_with_such_names_is_refused(patients, tmp_path, content):
 def test_the_pipeline_orders_notebooks_for_any_folder(root, patients, tmp_path, name):
     folder = Path(shutil.copytree(patients, tmp_path / name))
     run("scan", folder)
-    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke", "--set",
+    command = [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke", "--set",
                "run=strange-paths", "--manifest", str(folder / "data_manifest.csv"), "--", "--dry-run"]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -104,7 +104,7 @@ def test_the_repository_may_lie_in_any_folder(root, tmp_path):
     here = tmp_path / "it's {here} [now]"
     left = (".git", ".venv", "results", "figures", "docs", "__pycache__", ".snakemake")
     shutil.copytree(root, here, ignore=shutil.ignore_patterns(*left))
-    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke", "--",
+    command = [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke", "--",
                "--dry-run"]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pgmif_core.patients import each_patient
+from pgmif.runs.parallel import each_patient
 
 
 def threads(subject):

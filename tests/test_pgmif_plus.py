@@ -11,19 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.sparse.linalg import spsolve
 
-from pgmif_core.gradients import gradient_norm, image_gradient
-from pgmif_core.pgmif_plus import (
-    PlusSettings,
-    fuse_plus,
-    read_settings,
-    saliency,
-    standardised,
-    steepened,
-    target_gradient,
-    write_settings,
-)
-from pgmif_core.plus_development import idea_images, ideas_summary
-from pgmif_core.plus_fitting import (
+from pgmif.steps.pgmif_plus import idea_images, ideas_summary
+from pgmif.steps.plus_fitting import (
     IDEAS,
     best_settings,
     candidates,
@@ -33,7 +22,18 @@ from pgmif_core.plus_fitting import (
     resampled,
     share_grid,
 )
-from pgmif_core.slices import PatientSlices
+from pgmif_core.gradients import gradient_norm, image_gradient
+from pgmif_core.images.slices import PatientSlices
+from pgmif_core.methods.pgmif_plus import (
+    PlusSettings,
+    fuse_plus,
+    read_settings,
+    saliency,
+    standardised,
+    steepened,
+    target_gradient,
+    write_settings,
+)
 
 HALF = PlusSettings((0.5, 0.5))
 
@@ -215,7 +215,7 @@ def rows():
 
 
 def test_fitting_measures_what_fusing_gives(rows):
-    from pgmif_core.evaluation import cnr, sobel_against
+    from pgmif_core.evaluation.measures import cnr, sobel_against
 
     one = patient(2)
     row = rows[(rows["subject"] == "sub-2") & (rows["shares"] == (0.5, 0.5))].iloc[0]

@@ -84,7 +84,7 @@ def test_motion_is_within_its_bounds(seed):
 
 
 def test_displacement_file_and_sampling_agree(phantom, tmp_path):
-    from pgmif_core.images import read_displacement, write_displacement
+    from pgmif_core.images.volumes import read_displacement, write_displacement
 
     field = read_displacement(write_displacement(phantom.displacement, tmp_path / "x.nii.gz"))
     transform = sitk.DisplacementFieldTransform(field)
@@ -152,8 +152,8 @@ def test_calibration_lies_within_15_percent_of_the_papers_inputs(root):
 
 @pytest.mark.slow
 def test_registration_reaches_its_bar_at_quick_size():
-    from pgmif_core.displacements import displacement_error, head_points
-    from pgmif_core.registration import register
+    from pgmif_core.images.displacements import displacement_error, head_points
+    from pgmif_core.images.registration import register
 
     for seed in (20240071, 20240075):
         phantom = make_phantom(seed, PhantomSize(20, 4.4, 1.2))

@@ -16,17 +16,17 @@ import pytest
 import SimpleITK as sitk
 from dicoms import into_air
 
-from pgmif_core.code_of import reached
-from pgmif_core.files import taken
-from pgmif_core.fusion_metrics import FUSION_METRICS
-from pgmif_core.images import read_image, write_image
-from pgmif_core.notebooks import (
+from pgmif.cli.reproduce import main
+from pgmif.report import write_report
+from pgmif.runs.code_of import reached
+from pgmif.runs.notebooks import (
     cells_not_executed,
     execute_notebook,
 )
-from pgmif_core.pipeline import main
-from pgmif_core.report import write_report
-from pgmif_core.staleness import declared_parameters
+from pgmif.runs.staleness import declared_parameters
+from pgmif_core.files import taken
+from pgmif_core.images.volumes import read_image, write_image
+from pgmif_core.metrics.standard import FUSION_METRICS
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_two_processes_never_make_one_run_together(in_root, patients, capsys):
 
 def test_the_command_exits_with_2_in_a_shell(root):
     done = subprocess.run(
-        [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--set", "x=1"],
+        [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--set", "x=1"],
         cwd=root, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 2
@@ -215,7 +215,7 @@ def test_declared_parameters_are_those_of_the_cell(root):
 
 def test_a_notebook_depends_on_all_that_it_imports(in_root):
     names = {path.stem for path in reached(in_root / "notebooks/05_sobel_analysis.ipynb")}
-    assert {"metrics", "gradients", "figures"} <= names
+    assert {"paper", "gradients", "style"} <= names
     names = {path.stem for path in reached(in_root / "notebooks/00_cohort.ipynb")}
     assert "tissues" in names
     assert "training" not in names
@@ -261,7 +261,7 @@ def test_a_running_notebook_says_how_far_it_is(in_root, tmp_path, capsys, monkey
 
 def run(root, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", *arguments],
+        [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", *arguments],
         cwd=root, capture_output=True, text=True, check=False,
     )
 
@@ -332,7 +332,7 @@ def test_the_report_of_a_real_run(root, smoke):
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(root):
     base = root / "results" / "interrupted"
     shutil.rmtree(base, ignore_errors=True)
-    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke",
+    command = [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke",
                "--set", "run=interrupted", "--", "--until", "preprocessing"]
     said = ""
     with subprocess.Popen(command, cwd=root, text=True, stdout=subprocess.PIPE,
@@ -381,9 +381,9 @@ def test_a_deleted_figure_is_made_again(root, smoke):
 @of_the_smoke_run
 @pytest.mark.slow
 def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
-    from pgmif_core.fusion import fuse_cohort
-    from pgmif_core.parameters import read_parameters
-    from pgmif_core.steps import open_run
+    from pgmif.runs.parameters import read_parameters
+    from pgmif.runs.run import open_run
+    from pgmif.steps.baseline_comparison import fuse_cohort
 
     folder = smoke / "03_baseline_comparison"
     volumes = sorted(folder.glob("*.nii"))

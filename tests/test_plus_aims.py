@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pgmif_core.claims import plus_aims
+from pgmif.steps.claims import plus_aims
 
 METHODS = ("t1w", "t2w", "pgmif", "pgmif_plus", "t2w_standardised")
 

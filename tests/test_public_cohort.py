@@ -48,14 +48,14 @@ def test_the_public_layout_end_to_end_without_identifiers(root, tmp_path):
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout + answer.stderr
 
-    said = call("pgmif_core.cli", "scan", str(folder), "--layout", "npc277", "--test", "1")
-    said += call("pgmif_core.cli", "check", str(manifest))
+    said = call("pgmif.cli", "scan", str(folder), "--layout", "npc277", "--test", "1")
+    said += call("pgmif.cli", "check", str(manifest))
     name = "npc277-test"
     places = [root / kind / name for kind in ("results", "figures")]
     for place in places:
         shutil.rmtree(place, ignore_errors=True)
     try:
-        said += call("pgmif_core.pipeline", "reproduce", "--profile", "smoke", "--manifest",
+        said += call("pgmif.cli.reproduce", "reproduce", "--profile", "smoke", "--manifest",
                      str(manifest), "--set", f"run={name}")
         results, figures = places
         cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")

@@ -11,20 +11,20 @@ import pytest
 import SimpleITK as sitk
 from dicoms import oblique
 
-from pgmif_core import registration
-from pgmif_core.cohort import read_manifest
-from pgmif_core.displacements import (
+from pgmif.cohort.manifest import read_manifest
+from pgmif.figures.qc import checkerboard, qc_flags, qc_page, strong_edges, write_qc_table
+from pgmif.runs.parallel import each_patient
+from pgmif_core.files import DiskFullError, replacing, replacing_folder
+from pgmif_core.images import registration
+from pgmif_core.images.displacements import (
     displacement_lengths,
     head_points,
     smallest_jacobian,
     transform_points,
 )
-from pgmif_core.files import DiskFullError, replacing, replacing_folder
-from pgmif_core.images import read_image
-from pgmif_core.patients import each_patient
+from pgmif_core.images.registration import register
+from pgmif_core.images.volumes import read_image
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.qc import checkerboard, qc_flags, qc_page, strong_edges, write_qc_table
-from pgmif_core.registration import register
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +199,9 @@ def test_a_failed_folder_leaves_the_older_one_and_a_good_one_replaces_it_whole(t
 FULL = """
 import resource, sys
 from pathlib import Path
-from pgmif_core.cohort import read_manifest
-from pgmif_core.parameters import check_parameters
-from pgmif_core.preprocessing import preprocess_patient
+from pgmif.cohort.manifest import read_manifest
+from pgmif.runs.parameters import check_parameters
+from pgmif.steps.preprocessing import preprocess_patient
 folder = Path(sys.argv[1])
 cohort = read_manifest(folder / "m.csv")
 parameters = check_parameters({"register_bspline": False})

@@ -12,8 +12,8 @@ import typer
 from dicoms import image, mask_contours, write_dicom_series, write_rtstruct
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.images import write_image
+from pgmif.cli import app
+from pgmif_core.images.volumes import write_image
 
 HEADER = "subject,split,T1w,T2w,gtv,source,license"
 COLUMNS = ("gtv_roi", "gtv_label", "gtv_space", "manifest")  # `fuse` and `evaluate` have none
@@ -344,9 +344,9 @@ def test_every_command_that_is_advised_is_there(root):
     commands = typer.main.get_command(app).commands
     known = {option for name in commands for option in options_of(name)}
     known |= {"--version"} | set(re.findall(r'"(--[a-z-]+)"', "".join(
-        (root / "pgmif_core" / f"{name}.py").read_text() for name in ("pipeline", "notebooks"))))
+        (root / "pgmif" / f"{name}.py").read_text() for name in ("cli/reproduce", "runs/notebooks"))))
     seen, unknown = 0, set()
-    for path in sorted((root / "pgmif_core").rglob("*.py")):
+    for path in [*(root / "pgmif_core").rglob("*.py"), *(root / "pgmif").rglob("*.py")]:
         for text in literals(path):
             for target in re.findall(r"(?:`|with )make ([a-z]+)|make ([a-z]+)(?= [A-Z]+=)", text):
                 target = "".join(target)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from pgmif_core.regions import head_mask, reference_region
-from pgmif_core.slices import (
+from pgmif_core.images.regions import head_mask, reference_region
+from pgmif_core.images.slices import (
     PatientSlices,
     minmax_per_slice,
     patient_details,
@@ -16,7 +16,7 @@ from pgmif_core.slices import (
     slice_grid,
     write_patient,
 )
-from pgmif_core.training_slices import TrainingSlices
+from pgmif_core.images.store import TrainingSlices
 
 
 def head_scene():
@@ -120,7 +120,7 @@ def test_slice_grid_keeps_aspect_and_place(size, spacing):
 
 
 def test_a_slice_that_fits_is_not_interpolated():
-    from pgmif_core.images import resample
+    from pgmif_core.images.volumes import resample
 
     image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, 192, 160), np.float32))
     placed = sitk.GetArrayFromImage(resample(image, slice_grid(image)))

@@ -12,15 +12,15 @@ import torch
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.images import write_image
-from pgmif_core.learning import train_method
-from pgmif_core.methods import METHODS, load_generator
-from pgmif_core.parameters import Parameters
-from pgmif_core.pgmif_plus import read_settings
-from pgmif_core.plus_development import fit_run, ideas_rows
-from pgmif_core.released import ReleaseError, released_file
-from pgmif_core.steps import Run
+from pgmif.cli import app
+from pgmif.runs.parameters import Parameters
+from pgmif.runs.released import ReleaseError, released_file
+from pgmif.runs.run import Run
+from pgmif.steps.pgmif_plus import fit_run, ideas_rows
+from pgmif.steps.training import train_method
+from pgmif_core.images.volumes import write_image
+from pgmif_core.methods.pgmif_plus import read_settings
+from pgmif_core.methods.registry import METHODS, load_generator
 
 FILES = ("pgmif.safetensors", "gmmci.safetensors", "dlmwl.safetensors", "pgmif_literal.safetensors",
          "pgmif_plus.json")
@@ -141,7 +141,7 @@ def test_a_phantom_run_takes_the_release_and_real_patients_are_refused(clone, mo
 @pytest.mark.slow
 def test_all_figures_come_from_the_release_without_training(root):
     name = "released-test"
-    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke", "--set",
+    command = [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke", "--set",
                "released=true", "--set", f"run={name}", "--set", "phantom_train=1"]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

@@ -15,12 +15,12 @@ import pytest
 from browsers import broken_images, opened_page, violations
 from reports import finished_run
 
-from pgmif_core.pages import table_html
-from pgmif_core.report import FOLDER, ReportError, complete_runs, described_figures, write_report
-from pgmif_core.report.__main__ import main
-from pgmif_core.report.notebooks import figure_alt, notebook_page
-from pgmif_core.report.summary import busy_seconds
-from pgmif_core.report.tables import TESTS, heading, readable
+from pgmif.pages import table_html
+from pgmif.report import FOLDER, ReportError, complete_runs, described_figures, write_report
+from pgmif.report.__main__ import main
+from pgmif.report.notebooks import figure_alt, notebook_page
+from pgmif.report.summary import busy_seconds
+from pgmif.report.tables import TESTS, heading, readable
 
 LABEL = "synthetic phantom cohort"
 
@@ -149,7 +149,7 @@ def test_what_has_changed_since_is_said(root, tmp_path, monkeypatch):
     record = {"step": "06_claims", "key": "k", "products": {"figures/mine/table_claims.csv": "0" * 64},
               "outputs": ["results/mine/06_claims/claims.csv"]}
     (base / "made" / "06_claims.json").write_text(json.dumps(record))
-    monkeypatch.setattr("pgmif_core.report.step_keys", lambda *_: {"06_claims": "k"})
+    monkeypatch.setattr("pgmif.report.step_keys", lambda *_: {"06_claims": "k"})
     text = write_report(tmp_path / "c").read_text()
     assert "Out of date." in text
     assert "claims.csv: table_claims.csv is absent or changed" in text
@@ -226,7 +226,7 @@ def test_a_run_without_the_later_tables_has_a_report(root, tmp_path):
 
 def test_the_command(clone):
     def call(*arguments):
-        return subprocess.run([sys.executable, "-m", "pgmif_core.report", *arguments], cwd=clone,
+        return subprocess.run([sys.executable, "-m", "pgmif.report", *arguments], cwd=clone,
                               capture_output=True, text=True, check=False)
 
     good, bad = call("mine"), call("yours")
@@ -243,7 +243,7 @@ def test_ctrl_c_leaves_the_former_report(clone, page, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pgmif_core.report.notebook_page", interrupted)
+    monkeypatch.setattr("pgmif.report.notebook_page", interrupted)
     monkeypatch.chdir(clone)
     assert main(["mine"]) == 130
     assert "a former report is as it was" in capsys.readouterr().err

@@ -7,9 +7,9 @@ import pytest
 from dicoms import image, write_dicom_series
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
-from pgmif_core.layouts import scan_folder, unused
-from pgmif_core.sequence_names import column_of
+from pgmif.cli import app
+from pgmif.cohort.layouts import scan_folder, unused
+from pgmif.cohort.sequence_names import column_of
 
 
 def tree(folder, *names):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pgmif_core.segmentation import (
+from pgmif.steps.delineation import seed_means, unet_summary
+from pgmif.steps.unet import (
     Drawn,
     UNetSettings,
     agreement,
@@ -11,7 +12,6 @@ from pgmif_core.segmentation import (
     train_unet,
     tumour_batch,
 )
-from pgmif_core.unet_delineation import seed_means, unet_summary
 
 SHORT = UNetSettings(iterations=150, batch_size=4, crop=32)
 

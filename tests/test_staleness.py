@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pgmif_core.code_of import code_of_notebook
-from pgmif_core.images import write_image
+from pgmif.runs.code_of import code_of_notebook
+from pgmif.runs.staleness import AFTER, _rule
+from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.staleness import AFTER, _rule
 
 RULES = ["cohort", "preprocessing", "training", "pgmif_plus", "baseline_comparison", "cnr_boxplots",
          "sobel_analysis", "frontier", "claims"]
@@ -63,7 +63,7 @@ def study(folder):
 
 def pipeline(root, *more):
     return subprocess.run(
-        [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", *RUN, *more], cwd=root, check=False,
+        [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", *RUN, *more], cwd=root, check=False,
         capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
     )
@@ -155,27 +155,29 @@ CHANGES = [
     ("columns exchanged", "study/m.csv", edited("T1w,T2w,gtv", "T2w,T1w,gtv"), ["--allow-unlikely"],
      ALL),
     ("a column renamed", "study/m.csv", edited("source,license", "license,source"), [], ALL),
-    ("a comment in a module", "pgmif_core/metrics.py",
+    ("a comment in a module", "pgmif_core/metrics/paper.py",
      edited("import numpy", "# so it is\nimport numpy"), [],
      set()),
-    ("a docstring", "pgmif_core/metrics.py",
+    ("a docstring", "pgmif_core/metrics/paper.py",
      edited("Higher is better; signed", "More is better; signed"), [],
      set()),
-    ("blank lines", "pgmif_core/registration.py",
+    ("blank lines", "pgmif_core/images/registration.py",
      edited("\n\n\ndef register", "\n\n\n\n\ndef register"), [],
      set()),
-    ("the CNR", "pgmif_core/metrics.py", edited("/ noise)", "/ noise + 0.0)"), [], TRAINED),
-    ("a constant of registration", "pgmif_core/registration.py", edited("STEPS = 40", "STEPS = 41"), [],
+    ("the CNR", "pgmif_core/metrics/paper.py", edited("/ noise)", "/ noise + 0.0)"), [], TRAINED),
+    ("a constant of registration", "pgmif_core/images/registration.py",
+     edited("STEPS = 40", "STEPS = 41"), [],
      AFTER_COHORT),
-    ("a limit of quality control", "pgmif_core/qc.py", edited("FAR_MM = 10.0", "FAR_MM = 11.0"), [],
+    ("a limit of quality control", "pgmif/figures/qc.py", edited("FAR_MM = 10.0", "FAR_MM = 11.0"), [],
      AFTER_COHORT),
-    ("the frontier's curves", "pgmif_core/frontier.py",
+    ("the frontier's curves", "pgmif_core/evaluation/frontier.py",
      edited("def curves(", "DUMMY = 1\n\n\ndef curves("), [],
      set()),  # a name that nobody uses
-    ("the picture of claims", "pgmif_core/figures.py",
+    ("the picture of claims", "pgmif/figures/style.py",
      edited("0.19 * len(claims)", "0.2 * len(claims)"), [],
      {"claims"}),
-    ("PGMIF+'s edge", "pgmif_core/pgmif_plus.py", edited("edge: float = 1.5", "edge: float = 1.6"), [],
+    ("PGMIF+'s edge", "pgmif_core/methods/pgmif_plus.py",
+     edited("edge: float = 1.5", "edge: float = 1.6"), [],
      TRAINED),
     ("a data file of the phantom", "pgmif_core/phantom/tissues.csv", edited("fat,371", "fat,372"), [],
      ALL),
@@ -225,7 +227,7 @@ CHANGES = [
     ("the run's parameters emptied", f"{R}/parameters.yaml", lambda p: p.write_text(""), [], set()),
     ("a line of the remembered hashes damaged", "results/.hashes",
      lambda p: p.write_bytes(b"0" * 64 + b" x x x x x\n" + p.read_bytes()), [], set()),
-    ("the decoder in a process of its own", "pgmif_core/dicom/decoding.py",
+    ("the decoder in a process of its own", "pgmif_core/images/dicom/decoding.py",
      edited("if array.ndim == 3 else", "if array.ndim == 3 and True else"), [], ALL),
 ]
 
@@ -348,14 +350,14 @@ def far():
     ("c", "return 2", "return 3", True), ("c", "def far():", "\n\ndef far():", False),
 ])
 def test_code_of_follows_what_a_function_reaches(tmp_path, monkeypatch, module, old, new, changes):
-    import pgmif_core.code_of as target
+    import pgmif.runs.code_of as target
 
-    monkeypatch.setattr(target, "HERE", tmp_path)
+    monkeypatch.setattr(target, "ROOTS", {"pgmif_core": tmp_path})
     package(tmp_path, **PARTS)
 
     def hash_now():
         target._module.cache_clear()
-        return target._hash(target._closure([("a", "work")]))
+        return target._hash(target._closure([("pgmif_core.a", "work")]))
 
     before = hash_now()
     assert PARTS[module].count(old) == 1

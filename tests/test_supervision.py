@@ -10,13 +10,13 @@ import time
 import psutil
 import pytest
 
+from pgmif.runs.supervision import MARK, alive, end_marked, marked, owner_of, supervised
 from pgmif_core.files import FolderTaken, taken
-from pgmif_core.supervision import MARK, alive, end_marked, marked, owner_of, supervised
 
 SLEEPER = "import signal, time\n{}\ntime.sleep(120)"
 STARTER = """
 import os, subprocess, sys, time
-from pgmif_core.supervision import MARK, Ended, supervised
+from pgmif.runs.supervision import MARK, Ended, supervised
 try:
     with supervised() as mark:
         print(mark, flush=True)
@@ -101,7 +101,7 @@ def processes_of(folder):
 def test_a_run_that_is_ended_leaves_nothing_running(root, target):
     name = f"ended-{target}"
     base = root / "results" / name
-    command = [sys.executable, "-m", "pgmif_core.pipeline", "reproduce", "--profile", "smoke",
+    command = [sys.executable, "-m", "pgmif.cli.reproduce", "reproduce", "--profile", "smoke",
                "--set", f"run={name}"]
     try:
         with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -112,7 +112,7 @@ def test_a_run_that_is_ended_leaves_nothing_running(root, target):
             time.sleep(4)  # its kernel has started
             mark = (base / ".lock").read_text().split()[1]
             assert len(marked(mark)) >= 3
-            named = {"snakemake": "snakemake", "notebook": "pgmif_core.notebooks",
+            named = {"snakemake": "snakemake", "notebook": "pgmif.runs.notebooks",
                      "kernel": "ipykernel_launcher"}
             if target in named:
                 victim = next(p for p in marked(mark) if named[target] in " ".join(p.cmdline())

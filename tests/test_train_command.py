@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
+from pgmif.cli import app
 
 RUN = ["--profile", "smoke", "--set", "run=train-test", "--set", "phantom_train=1",
        "--set", "phantom_test=1"]
@@ -44,11 +44,11 @@ def test_the_pipeline_takes_weights_that_two_processes_trained(root):
 
     places = [root / kind / "train-test" for kind in ("results", "figures")]
     weights = places[0] / "02_training" / "pgmif" / "weights.safetensors"
-    pipeline = ["pgmif_core.pipeline", "reproduce", *RUN, "--"]
+    pipeline = ["pgmif.cli.reproduce", "reproduce", *RUN, "--"]
     try:
         call(*pipeline, "--until", "preprocessing")
         said = call("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
-                    "pgmif_core.cli", "train", "pgmif", *RUN)
+                    "pgmif.cli", "train", "pgmif", *RUN)
         assert said.count("trained on") == 1
         made = load_file(weights)
         call(*pipeline, "figures/train-test/figure_training_pgmif.png")

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from trainings import make_store
 
-from pgmif_core.methods import load_generator
-from pgmif_core.slices import PatientSlices, read_patient, write_patient
-from pgmif_core.trainer import Trainer, TrainingSettings, annealing
-from pgmif_core.training import train
-from pgmif_core.training_slices import TrainingSlices
+from pgmif_core.images.slices import PatientSlices, read_patient, write_patient
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.registry import load_generator
+from pgmif_core.training.loop import train
+from pgmif_core.training.step import Trainer, TrainingSettings, annealing
 
 SETTINGS = TrainingSettings(channels=4, iterations=6, batch_size=2, crop=32, checkpoint_every=2)
 

@@ -10,12 +10,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from pgmif_core.comparators import fused_gradient, gradient_domain, solve_screened_poisson
-from pgmif_core.demonstration import aligned_slices
-from pgmif_core.displacements import displacement_error, head_points
-from pgmif_core.images import read_image, write_image
-from pgmif_core.metrics import contrast_to_noise_ratio, generalized_sobel
-from pgmif_core.viewer import FULL, Viewer, view
+from pgmif.demonstration import aligned_slices
+from pgmif.viewer import FULL, Viewer, view
+from pgmif_core.images.displacements import displacement_error, head_points
+from pgmif_core.images.volumes import read_image, write_image
+from pgmif_core.methods.classical import fused_gradient, gradient_domain, solve_screened_poisson
+from pgmif_core.metrics.paper import contrast_to_noise_ratio, generalized_sobel
 
 SHAPE = (3, 11, 14)
 

@@ -18,7 +18,7 @@ from pgmif_core.losses import (
     pixelwise_gradient_loss,
     weighted_gradient_loss,
 )
-from pgmif_core.networks import Generator
+from pgmif_core.networks.generator import Generator
 
 
 @pytest.fixture(scope="module")

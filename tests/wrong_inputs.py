@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pgmif_core import gradients, losses, metrics, networks
-from pgmif_core.methods import METHODS
+from pgmif_core.methods.registry import METHODS
 
 r, z = torch.rand, torch.zeros
 IMAGE, PAIR = r(2, 1, 16, 17), r(2, 2, 16, 17)

@@ -18,7 +18,7 @@ from damaged_images import nifti, text_headed
 from good import ORIENTATIONS, good_forms, good_jobs
 from typer.testing import CliRunner
 
-from pgmif_core.cli import app
+from pgmif.cli import app
 
 MOST_DATA = 6 * 2**30  # of this process: what asks for more gets a MemoryError, not the whole machine
 DAMAGE = {"nifti": nifti, "dicom": dicom, "rtstruct": rtstruct, "text-headed": text_headed}

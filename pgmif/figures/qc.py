@@ -1,0 +1,131 @@
+"""Quality control of the registration: one page per patient, one sortable table with flags."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pgmif.pages import table_html, write_page
+from pgmif_core.images.displacements import displacement_lengths
+
+FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
+BENT_MM = 4.0
+CUT_PERCENT = 5.0
+# of the head (a correction of some mm leaves up to 3 % without T1w) and the tumour, not imaged
+MISSED_PERCENT, MISSED_TUMOUR = 3.0, 0.5
+AIR = 0.08  # of a min-max slice: below it is no tissue
+ERROR_MM = 2.0  # of a phantom, whose true displacement is known
+
+
+def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
+    """Alternate squares of two (h, w) images: edges continue where the images are aligned."""
+    rows, columns = (np.arange(n) * tiles // n for n in first.shape)
+    return np.where((rows[:, None] + columns) % 2, first, second)
+
+
+def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
+    """The strongest edges of an (h, w) image: a fraction of its pixels, where it has any."""
+    slope = ndimage.gaussian_gradient_magnitude(np.asarray(image, float), 1.0)
+    return slope > max(float(np.quantile(slope, 1 - fraction)), 1e-6)
+
+
+def qc_page(
+    subject: str, label: str, sources: Mapping[str, NDArray], grid: sitk.Image, plane: int,
+    transforms: Mapping[str, sitk.Transform | None], tumour: NDArray[np.bool_],
+) -> Figure:
+    """Checkerboard with T2w, edges of T2w laid over, and displacement, per registered sequence.
+
+    `sources[modality]` is the registered slice (h, w) in [0, 1] at index `plane` of the grid,
+    `tumour` (h, w) the contour there: it is drawn, because only an eye sees it in the wrong place.
+    """
+    moved = [m for m in sources if m != "T2w"]
+    figure = Figure(figsize=(7.2, 2.6 * len(moved)), layout="constrained", dpi=110)
+    axes = figure.subplots(len(moved), 3, squeeze=False)
+    there = _one_slice(grid, plane)
+    for row, modality in zip(axes, moved, strict=True):
+        image, t2w = np.asarray(sources[modality]), np.asarray(sources["T2w"])
+        row[0].imshow(checkerboard(t2w, image), cmap="gray", vmin=0, vmax=1)
+        row[0].set_title(f"{modality} / T2w, GTV")
+        row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
+        row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap="autumn", alpha=0.8)
+        row[1].set_title(f"{modality}, edges of T2w")
+        if tumour.any():
+            row[0].contour(tumour, [0.5], colors="#56B4E9", linewidths=1)
+        transform = transforms.get(modality)
+        lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
+        shown = row[2].imshow(lengths, cmap="viridis", vmin=0, vmax=max(1.0, float(lengths.max())))
+        row[2].set_title("displacement (mm)")
+        figure.colorbar(shown, ax=row[2], shrink=0.8)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    figure.suptitle(f"{subject}, slice {plane}: {label}", fontsize=9)
+    return figure
+
+
+def _one_slice(grid: sitk.Image, plane: int) -> sitk.Image:
+    width, height, _ = grid.GetSize()
+    return sitk.RegionOfInterest(grid, [width, height, 1], [0, 0, plane])
+
+
+def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
+    """What to look at before using a patient, from its row of the preprocessing table; '' if nothing."""
+    flags = []
+    for modality in (m for m in modalities if m != "T2w"):
+        prefix = "" if modality == "T1w" else f"{modality}_"
+        note = str(row.get(f"{prefix}note") or "")
+        if row.get(f"{prefix}stage") == "failed":
+            flags.append(f"{modality} not registered")
+        elif note:
+            flags.append(f"{modality}: {note}")
+        for name, limit, text in (
+            ("rigid_mm", FAR_MM, "far"), ("bspline_mm", BENT_MM, "much bent"),
+            ("tre_after_median_mm", ERROR_MM, "registration error"),
+        ):
+            if float(row.get(prefix + name, 0) or 0) > limit:
+                flags.append(f"{modality} {text} ({row[prefix + name]:.1f} mm)")
+    if row.get("gtv_slices_not_imaged"):
+        flags.append(f"{row['gtv_slices_not_imaged']} tumour slices not imaged by all sequences")
+    if row.get("gtv_cut_percent", 0) > CUT_PERCENT:
+        flags.append(f"{row['gtv_cut_percent']:.0f} % of the tumour outside the T2w slices")
+    if not row.get("reference_slices", 1):
+        flags.append("no reference region")
+    return "; ".join(flags)
+
+
+def missing_parts(
+    imaged: Mapping[str, NDArray], t2w: NDArray, tumour: NDArray
+) -> list[str]:
+    """Flags of sequences that do not show all of the head, or of the tumour, in-plane.
+
+    `imaged[modality]` says where a sequence was imaged, `t2w` (slices, h, w) in [0, 1]; slices that it
+    does not show at all are not counted: they have a flag of their own.
+    """
+    flags, head = [], t2w > AIR
+    for modality, part in imaged.items():
+        shown = part.any(axis=(1, 2))
+        shares = {
+            what: 100 * float((where & ~part)[shown].sum() / max(1, where[shown].sum()))
+            for what, where in (("head", head), ("tumour", tumour))
+        }
+        if modality != "T2w" and (shares["head"] > MISSED_PERCENT or shares["tumour"] > MISSED_TUMOUR):
+            flags.append(f"{modality} does not show {shares['head']:.1f} % of the head and "
+                         f"{shares['tumour']:.1f} % of the tumour")
+    return flags
+
+
+def write_qc_table(table: pd.DataFrame, folder: Path, label: str) -> Path:
+    """index.html with all columns, sortable, flagged patients shaded, linked to their pages."""
+    shown = table_html(
+        table, "Registration, one row per patient; click a heading to sort",
+        {"subject": "{}.png".format}, flagged=lambda row: bool(row["flags"]),
+    )
+    body = Markup("<h1>Registration QC: {}</h1><p>{} of {} patients flagged. Click a subject for its "
+                  "page.</p>{}").format(label, int(table["flags"].ne("").sum()), len(table), shown)
+    return write_page(folder / "index.html", f"Registration QC: {label}", body)

@@ -1,0 +1,139 @@
+"""One notebook of the pipeline: what it depends on, and its execution by papermill.
+
+python -m pgmif.runs.notebooks 04_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
+
+Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell
+failed, 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import ast
+import logging
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pgmif.runs.parameters import find_root
+
+# of glibc: by default it gives every large map back to the system, which clears each page before handing
+# it out again, 6 to 9 % of a training iteration; up to 512 MiB are kept, arrays over 64 MiB given back
+KEEP_FREED_MEMORY = f"MALLOC_TRIM_THRESHOLD_={512 << 20} MALLOC_MMAP_THRESHOLD_={64 << 20}"
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+PROGRESS = re.compile(r"^\s*(\d+ of \d+ patients.*|epoch +\d+.*)$", re.MULTILINE)
+
+
+def rule_command(notebook: str, extra: str = "") -> str:
+    """Shell command of a Snakemake rule: execute one notebook with the rule's params."""
+    python = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
+    return (
+        f"{KEEP_FREED_MEMORY} OMP_NUM_THREADS={{threads}} {python} -m pgmif.runs.notebooks {notebook} "
+        f"{{log:q}} --values {{params.values:q}} --key {{params.key}} {extra} --outputs {{output:q}}"
+    )
+
+
+def cells_not_executed(notebook: dict[str, Any]) -> list[int]:
+    """Code cells without an execution count: papermill takes a cell that the kernel aborted for done."""
+    return [
+        k for k, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code" and "".join(cell["source"]).strip()
+        and cell["execution_count"] is None
+    ]
+
+
+@contextmanager
+def _told_progress(stem: str) -> Iterator[None]:
+    """While a notebook runs, the lines of its output that say how far it is appear on the terminal."""
+    def last_line(record: logging.LogRecord) -> bool:
+        found = PROGRESS.findall(record.getMessage())
+        if found:
+            record.msg, record.args = f"{stem}: {' '.join(found[-1].split())}", ()
+        return bool(found)
+
+    log, handler = logging.getLogger("papermill"), logging.StreamHandler(sys.stdout)
+    handler.addFilter(last_line)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
+
+
+def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
+    """Execute notebooks/<name>.ipynb with papermill; the executed notebook is always kept."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    root = find_root()
+    start = time.perf_counter()
+    print(f"{output.stem}: running", flush=True)
+    try:
+        with _told_progress(output.stem):
+            done = papermill.execute_notebook(
+                str(root / "notebooks" / f"{name}.ipynb"), str(output), values,
+                kernel_name="python3", progress_bar=False, cwd=str(root), log_output=True,
+                start_timeout=300, iopub_timeout=300,  # seconds, for a machine whose cores are busy
+                # no warnings that loopback is not encrypted, no complaint about being shut down
+                extra_arguments=["--IPKernelApp.log_level=50"],
+            )
+    except KeyboardInterrupt:
+        # the cell that was interrupted ends in an error of its own, which nobody waits for any more
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        print(f"{output.stem}: stopped", file=sys.stderr, flush=True)
+        return INTERRUPTED
+    except PapermillExecutionError as error:
+        given = yaml.safe_dump(values, default_flow_style=True, width=10**6).strip()
+        again = shlex.join([sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb",
+                            str(output), "-y", given])
+        print(
+            f"\n{name} failed in cell {error.cell_index} (In [{error.exec_count}]): "
+            f"{error.ename}: {error.evalue}\n"
+            f"  executed so far: {output}\n"
+            f"  run it again:    {again}\n",
+            file=sys.stderr, flush=True,
+        )
+        return 1
+    skipped = cells_not_executed(done)
+    if skipped:
+        print(f"\n{name}: expected every cell to be executed, found none of {skipped} executed (the "
+              f"kernel gave no answer); start it again\n  executed so far: {output}\n",
+              file=sys.stderr, flush=True)
+        return 1
+    print(f"{output.stem}: done in {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="pgmif.runs.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("name")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--values", default="{}", help="parameters as a Python dict")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--key", default="", help="what it is made from, for its record")
+    parser.add_argument("--outputs", nargs="*", default=[], help="what the rule makes")
+    options = parser.parse_args(arguments)
+    values = {**ast.literal_eval(options.values), **{k: yaml.safe_load(v) for k, v in options.p}}
+    if not options.key:
+        return execute_notebook(options.name, options.output, values)
+    from pgmif.runs.staleness import recorded  # it imports pandas, which takes a while
+
+    with recorded(options.name, options.key, options.output, options.outputs) as record:
+        status = execute_notebook(options.name, options.output, values)
+        record.done = status == 0
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,250 @@
+"""Step 09 for a run: one decision varied, everything else kept, all test patients measured.
+
+Nothing is chosen from these numbers: they show how much each decision matters.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.run import Run
+from pgmif.steps.pgmif_plus import SEEDS, seed_settings
+from pgmif.steps.training import split_training, training_settings
+from pgmif_core.evaluation.measures import cnr, fuse_volume, measured_slices, sobel_against
+from pgmif_core.images.regions import head_mask, reference_region
+from pgmif_core.images.slices import PatientSlices, normalised_slices, windowed
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.images.volumes import imaged_part
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.metrics.paper import contrast_correlation
+from pgmif_core.training.loop import train
+
+UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One decision: its values, the methods looked at, and what a value changes.
+
+    `change` gives the parameters of a training; None where a value changes the patients instead.
+    """
+
+    title: str
+    values: tuple[float, ...]
+    methods: tuple[str, ...] = ("pgmif",)
+    change: Callable[[float], dict[str, Any]] | None = None
+    logarithmic: bool = False
+
+
+def _adversarial_weight(value: float) -> dict[str, Any]:
+    # the content term is scaled instead: Adam does not see a common factor
+    return {"gradient_scale": 1 / value, "adversarial": True} if value else {"adversarial": False}
+
+
+ABLATIONS: dict[str, Ablation] = {
+    "epsilon": Ablation(
+        "edge parameter ε", (3e-4, 3e-3, 3e-2, 3e-1, 3.0),
+        change=lambda v: {"epsilon": v}, logarithmic=True,
+    ),
+    "weight": Ablation(
+        "gradient weight of T2w, T1w = 1", (1.0, 2.0, 4.0, 8.0, 16.0),
+        change=lambda v: {"gradient_weights": [1.0, v]}, logarithmic=True,
+    ),
+    "adversarial": Ablation(
+        "weight λ of the adversarial terms, 0: off", (0.0, 0.3, 1.0, 3.0, 10.0),
+        change=_adversarial_weight, logarithmic=True,
+    ),
+    "iterations": Ablation(
+        "training iterations", (50, 100, 200, 400),
+        change=lambda v: {"iterations": int(v)}, logarithmic=True,
+    ),
+    "seed": Ablation(
+        "training seed", (0, 1, 2, 3, 4), ("pgmif", "pgmif_plus", "gmmci", "dlmwl"),
+        change=lambda v: {"seed": int(v)},
+    ),
+    "window": Ablation(
+        "side of the reference window (mm)", (6.0, 8.0, 10.0, 12.0, 15.0), (*UNTRAINED, "pgmif")
+    ),
+    "distance": Ablation(
+        "largest distance of the reference window (mm)", (10.0, 15.0, 25.0, 40.0),
+        (*UNTRAINED, "pgmif"),
+    ),
+    "pooling": Ablation(
+        "σ of the reference, 0: pooled, 1: within slices", (0.0, 1.0),
+        (*UNTRAINED, "t2w_blurred", "pgmif"),
+    ),
+    "registration": Ablation(
+        "registration of T1w, 0: off, 1: on", (0.0, 1.0), (*UNTRAINED, "average", "pgmif")
+    ),
+}
+
+
+def _changed(run: Run, change: dict[str, Any]) -> Run:
+    return replace(run, parameters=run.parameters.model_copy(update=change))
+
+
+def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
+    """Weights of a method trained with one value of an ablation; the run's own where nothing differs.
+
+    PGMIF+ is not trained: its seeds are the draws of training patients that 10_pgmif_plus fitted on.
+    """
+    if METHODS[method].kind == "fitted":
+        path = seed_settings(run, int(value))
+        if not path.exists():
+            raise ValueError(f"seed {value:g}: PGMIF+ was fitted on draws 0 to {SEEDS - 1} only")
+        return path
+    other = _changed(run, ABLATIONS[name].change(value))
+    settings = training_settings(other, method)
+    if settings == training_settings(run, method):
+        return run.weights(method)
+    folder = run.folder(f"09_ablations/{name}/{value:g}/{method}")
+    fit, _ = split_training(other)
+    slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
+    print(f"{method}, {name} = {value:g}: {len(slices)} slices of {len(fit)} patients")
+    return train(settings, slices, folder)
+
+
+def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -> PatientSlices | None:
+    if run.cohort().value(patient.subject, "reference"):
+        return None  # drawn by hand: there is no window to vary
+    p = run.parameters
+    window = value if name == "window" else p.reference_window_mm
+    farthest = value if name == "distance" else p.reference_farthest_mm
+    spacing = patient.grid.GetSpacing()
+    try:
+        region = reference_region(
+            np.moveaxis(np.asarray(patient.sources), 1, 0), np.asarray(patient.gtv),
+            (spacing[1], spacing[0]), window, p.reference_nearest_mm, farthest, patient.imaged,
+        )
+    except ValueError:  # no such window: this patient cannot be measured like that
+        return None
+    return patient._replace(reference=region)
+
+
+def _unregistered(run: Run, patient: PatientSlices) -> PatientSlices:
+    """The same patient with every other sequence where the scanner put it."""
+    cohort = run.cohort()
+    planes = [np.asarray(patient.sources[:, m]) for m in range(len(cohort.modalities))]
+    parts = [imaged_part(cohort.image(patient.subject, "T2w"), patient.grid)]
+    for m, modality in enumerate(cohort.modalities):
+        if modality != "T2w":
+            image = windowed(cohort.image(patient.subject, modality), modality)
+            planes[m], part = normalised_slices(image, patient.grid)
+            parts.append(part)
+    return patient._replace(sources=np.stack(planes, axis=1), imaged=np.all(parts, axis=0))
+
+
+def _varied(run: Run, name: str, value: float, patient: PatientSlices) -> PatientSlices | None:
+    if name in ("window", "distance"):
+        return _with_reference(run, patient, name, value)
+    if name == "registration" and not value:
+        return _unregistered(run, patient)
+    return patient
+
+
+def measured_variant(
+    run: Run, name: str, value: float, weights: dict[str, Path], subject: str
+) -> list[dict[str, Any]]:
+    """One test patient under one value of an ablation: CNR, Q, correlation with the sources."""
+    whole = _varied(run, name, value, run.patient(subject))
+    if whole is None:
+        return []
+    patient = measured_slices(whole)
+    sources = np.moveaxis(np.asarray(patient.sources), 1, 0)
+    head = head_mask(sources)
+    truth = measured_slices(run.patient(subject)._replace(reference=whole.reference))
+    rows = []
+    for method in ABLATIONS[name].methods:
+        volume = fuse_volume(method, patient, weights.get(method))
+        row = {"ablation": name, "value": value, "method": method, "subject": subject,
+               "cnr": cnr(volume, patient, pooled=not (name == "pooling" and value))}
+        # against the registered sources: a shifted T1w must not be its own yardstick
+        row |= {f"q_{modality.lower()}": sobel_against(volume, truth, m)
+                for m, modality in enumerate(run.cohort().modalities)}
+        rows.append(row | {"correlation": contrast_correlation(volume, sources, head)})
+    return rows
+
+
+def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.DataFrame:
+    """All values of an ablation on all test patients; trains what has to be trained.
+
+    Tidy: ablation, value, method, subject, cnr, q_<modality>, correlation. A training that was killed
+    goes on from its checkpoint.
+    """
+    ablation = ABLATIONS[name]
+    rows: list[dict[str, Any]] = []
+    learned = [m for m in ablation.methods if METHODS[m].needs_weights]
+    for value in values or ablation.values:
+        trained = {
+            m: variant_weights(run, name, value, m) if ablation.change else run.weights(m)
+            for m in learned
+        }
+
+        def work(subject: str, value=value, trained=trained) -> list[dict[str, Any]]:
+            return measured_variant(run, name, value, trained, subject)
+
+        done = each_patient(work, run.cohort().subjects("test"), 1, say=lambda _: None)
+        rows += [row for part in done for row in part]
+    return _measured_at_every_value(pd.DataFrame(rows), name, run.cohort().subjects("test"))
+
+
+def _measured_at_every_value(table: pd.DataFrame, name: str, subjects: Sequence[str]) -> pd.DataFrame:
+    """Only patients that have a row at every value: medians along a curve are of the same patients."""
+    counts = table.groupby("subject")["value"].nunique() if len(table) else pd.Series(dtype=int)
+    whole = set(counts.index[counts == table["value"].nunique()]) if len(table) else set()
+    if not whole:
+        raise ValueError(
+            f"{name}: no test patient can be measured at every value; is the reference region drawn "
+            "by hand, or a window too large? Name other values (ablation_values)."
+        )
+    left_out = [s for s in subjects if s not in whole]
+    if left_out:
+        print(f"{name}: not measurable at every value and left out: {', '.join(left_out)}")
+    return table[table["subject"].isin(whole)].reset_index(drop=True)
+
+
+def in_force(run: Run, name: str) -> float | None:
+    """The value of an ablation that the run itself has; None where none is alike."""
+    ablation, p = ABLATIONS[name], run.parameters
+    if ablation.change is None:
+        return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm,
+                "pooling": 0.0, "registration": 1.0}[name]
+    method = ablation.methods[0]
+    mine = training_settings(run, method)
+    alike = [v for v in ablation.values
+             if training_settings(_changed(run, ablation.change(v)), method) == mine]
+    return alike[0] if alike else None
+
+
+def untouched_sources(run: Run) -> pd.DataFrame:
+    """Medians over test patients of CNR and Q of T1w and T2w as they are: columns method, measures."""
+    weights = {"pgmif": run.weights("pgmif")}
+    rows = [row for subject in run.cohort().subjects("test")
+            for row in measured_variant(run, "pooling", 0.0, weights, subject)]
+    table = pd.DataFrame(rows)
+    table = table[table["method"].isin(("t1w", "t2w"))]
+    return table.groupby("method").median(numeric_only=True).drop(columns="value").reset_index()
+
+
+def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Between-seed spread of the cohort's median beside the between-patient spread, per measure.
+
+    `seed_sd`: sample SD of the medians of the seeds; `patient_sd`: sample SD over patients of their
+    mean over seeds; `lowest` and `highest` median of any seed.
+    """
+    rows = []
+    for measure in [c for c in table if c == "cnr" or c.startswith("q_")]:
+        for method, part in table.groupby("method", sort=False):
+            medians = part.groupby("value")[measure].median()
+            patients = part.groupby("subject")[measure].mean()
+            rows.append({
+                "measure": measure, "method": method, "seeds": len(medians), "median": medians.median(),
+                "lowest": medians.min(), "highest": medians.max(), "seed_sd": medians.std(),
+                "patient_sd": patients.std(),
+            })
+    return pd.DataFrame(rows)

@@ -1,0 +1,93 @@
+"""Steps 07 and 08 for a run: trivial filters, standard metrics and separation of every method."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from pgmif.runs.fused import read_fused
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.run import Run
+from pgmif.steps.baseline_comparison import run_methods
+from pgmif_core.evaluation.frontier import trivial_rows
+from pgmif_core.images.regions import head_mask
+from pgmif_core.methods.registry import ordered_methods
+from pgmif_core.metrics.separation import separation, surroundings
+from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
+
+MOST_SLICES = 12  # of a patient, for the standard metrics
+
+
+def _over_test_patients(run: Run, work) -> pd.DataFrame:
+    p = run.parameters
+    done = each_patient(work, run.cohort().subjects("test"), p.workers, p.dask_scheduler)
+    return pd.DataFrame([row for rows in done for row in rows])
+
+
+def _trivial_of(run: Run, subject: str) -> list[dict]:
+    return trivial_rows(run.patient(subject), run.cohort().modalities)
+
+
+def trivial_table(run: Run) -> pd.DataFrame:
+    """CNR and Q of every source under every trivial filter; one row per patient and filter."""
+    return _over_test_patients(run, partial(_trivial_of, run))
+
+
+def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:
+    patient = run.patient(subject)
+    area = patient.gtv.sum(axis=(1, 2))
+    planes = [k for k in np.argsort(-area, kind="stable")[:MOST_SLICES] if area[k]]
+    volumes = {name: read_fused(run, subject, name)[planes] for name in run_methods(run)}
+    values = pd.DataFrame([  # slice by slice: what is computed of the sources is remembered
+        {"method": name, **measure_fusion(volume[i], patient.sources[k])}
+        for i, k in enumerate(planes) for name, volume in volumes.items()
+    ])
+    means = values.groupby("method", sort=False).mean()
+    return [{"subject": subject, "method": name, "metric": metric, "value": value}
+            for name, row in means.iterrows() for metric, value in row.items()]
+
+
+def fusion_metrics_table(run: Run) -> pd.DataFrame:
+    """Tidy standard metrics: subject, method, metric, value; mean over slices with tumour.
+
+    The 12 slices with the most tumour, all where there are fewer: neighbours say much the same.
+
+    Sources are rows too. Metrics that need larger slices than the run's are left out.
+    """
+    return _over_test_patients(run, partial(_fusion_metrics_of, run))
+
+
+def metric_medians(table: pd.DataFrame) -> pd.DataFrame:
+    """Median over patients: one row per method, one column per metric, in their own order."""
+    wide = table.pivot_table(index="method", columns="metric", values="value", aggfunc="median")
+    return wide.loc[ordered_methods(wide.index), [n for n in FUSION_METRICS if n in wide]]
+
+
+def metric_directions() -> pd.DataFrame:
+    """What every standard metric measures, its direction, and its range for two sources."""
+    return pd.DataFrame([
+        {"metric": m.name, "better": "higher" if m.higher_is_better else "lower", "low": m.low,
+         "high": m.high, "unit": m.unit, "what": m.description}
+        for m in FUSION_METRICS.values()
+    ])
+
+
+def _separation_of(run: Run, subject: str) -> list[dict]:
+    patient = run.patient(subject)
+    gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
+    around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
+    # everything called tumour: what no skill at all reaches
+    chance = 2 * gtv.sum() / (2 * gtv.sum() + around.sum())
+    return [
+        {"subject": subject, "method": name,
+         **separation(read_fused(run, subject, name), gtv, around)._asdict(), "dice_chance": chance}
+        for name in run_methods(run)
+    ]
+
+
+def separation_table(run: Run) -> pd.DataFrame:
+    """Tidy: subject, method, and the separation of tumour from its surroundings.
+
+    Columns auc, separability, dice, and dice_chance, the Dice of calling everything tumour.
+    """
+    return _over_test_patients(run, partial(_separation_of, run))

@@ -1,0 +1,243 @@
+"""Step 01: one patient registered, cut into slices and stored."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from pgmif.cohort.manifest import Cohort, read_gtv, read_reference
+from pgmif.figures.qc import missing_parts, qc_flags, qc_page
+from pgmif.runs.code_of import code_of
+from pgmif.runs.parameters import Parameters
+from pgmif.steps.cohort import truth_file
+from pgmif_core.files import replacing
+from pgmif_core.fingerprints import file_hash
+from pgmif_core.images.checks import image_notes
+from pgmif_core.images.displacements import displacement_error, head_points
+from pgmif_core.images.masks import mask_note
+from pgmif_core.images.placement import fraction_inside
+from pgmif_core.images.regions import reference_region
+from pgmif_core.images.registration import register
+from pgmif_core.images.slices import (
+    PatientSlices,
+    known_patient,
+    minmax_per_slice,
+    normalised_slices,
+    read_patient,
+    slice_grid,
+    windowed,
+    write_patient,
+)
+from pgmif_core.images.volumes import imaged_part, read_displacement, resample, write_image
+from pgmif_core.methods.registry import T2W
+
+CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
+
+
+def preprocess_patient(
+    cohort: Cohort, store: Path, parameters: Parameters, registered: Path, subject: str
+) -> dict[str, Any]:
+    """Register, resize, normalise, choose the reference region and store one patient.
+
+    Registered volumes go to `registered` as NIfTI on the T2w grid. Returns the row of the
+    preprocessing table. A patient finished with the same parameters is not done again.
+    """
+    settings = _made_from(cohort, parameters, subject) | {"code": code_of(preprocess_patient)}
+    known = known_patient(store, subject, settings)
+    if known:
+        return known["row"]
+    start = time.perf_counter()
+    grid = slice_grid(cohort.image(subject, "T2w"), parameters.slice_size)
+    aligned = _aligned_sources(cohort, parameters, registered, subject, grid)
+    sources, transforms, row = aligned.sources, aligned.transforms, aligned.row
+    drawn, cut, noted = _gtv_on_grid(cohort, subject, grid, transforms)
+    # where a source has no image, its zeros would count as an edge-free, noise-free scan
+    imaged = np.all(aligned.parts, axis=0)
+    covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
+    gtv = drawn & covered & imaged
+    if not gtv.any():
+        raise ValueError(
+            f"{subject}: expected every modality to image the tumour, found no slice with tumour "
+            f"({np.flatnonzero(drawn.any(axis=(1, 2))).tolist()} of {len(drawn)}) that all of "
+            f"{', '.join(cohort.modalities)} cover. Remove the patient, or bring a scan that does."
+        )
+    reference = _reference(cohort, subject, parameters, sources, gtv, grid, imaged) & covered & imaged
+    spacing = grid.GetSpacing()
+    row |= {
+        "slices": len(sources),
+        "gtv_slices": int(gtv.any(axis=(1, 2)).sum()),
+        "gtv_slices_not_imaged": int((drawn & ~covered).any(axis=(1, 2)).sum()),
+        "gtv_cut_percent": round(100 * cut, 1),
+        "gtv_ml": round(float(gtv.sum() * np.prod(spacing) / 1000), 2),
+        "reference_slices": int(reference.any(axis=(1, 2)).sum()),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    parts = dict(zip(cohort.modalities, aligned.parts, strict=True))
+    seen = [*noted, *missing_parts(parts, sources[:, T2W], drawn), *aligned.notes]
+    row["flags"] = "; ".join(filter(None, [qc_flags(row, cohort.modalities), *seen]))
+    patient = PatientSlices(subject, sources, gtv, reference, grid, imaged)
+    page = _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
+    moved = [_registered_file(registered, subject, m) for m in cohort.modalities if m != "T2w"]
+    write_patient(store, patient, {"settings": settings, "row": row}, [page, *moved])
+    return row
+
+
+def _registered_file(folder: Path, subject: str, modality: str) -> Path:
+    return folder / f"{subject}_space-T2w_{modality}.nii.gz"
+
+
+def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str, Any]:
+    """Everything but the code that decides what comes out: parameters, contents of files, choices."""
+    settings = parameters.model_dump(include={
+        "register_bspline", "register_affine", "slice_size", "reference_window_mm",
+        "reference_nearest_mm", "reference_farthest_mm", "seed",
+    })
+    settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
+        column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
+        for column in cohort.image_columns if cohort.value(subject, column)
+    }
+    return settings | {n: cohort.value(subject, n) for n in ("split", "gtv_space", *CHOICES)}
+
+
+class _Aligned(NamedTuple):
+    """Sources (slices, m, h, w) on the slice grid, where each was imaged, the transforms that brought
+    them there, the registration's row and flags."""
+
+    sources: np.ndarray
+    parts: list[np.ndarray]
+    transforms: dict[str, sitk.Transform | None]
+    row: dict[str, Any]
+    notes: list[str]
+
+
+def _aligned_sources(
+    cohort: Cohort, parameters: Parameters, registered: Path, subject: str, grid: sitk.Image
+) -> _Aligned:
+    read = cohort.image(subject, "T2w")
+    t2w, notes = windowed(read, "T2w"), image_notes("T2w", read)
+    planes, parts, row, transforms = [], [], {"subject": subject}, {"T2w": None}
+    for modality in cohort.modalities:
+        image = t2w
+        if modality != "T2w":
+            whole = cohort.image(subject, modality)
+            image, notes = windowed(whole, modality), notes + image_notes(modality, whole)
+            result = register(t2w, image, parameters.seed, parameters.register_bspline,
+                              parameters.register_affine)
+            transforms[modality] = None if result.stage == "aligned" else result.transform
+            moved = resample(whole, t2w, transforms[modality])
+            write_image(moved, _registered_file(registered, subject, modality))
+            row |= _registration_row(cohort, subject, modality, result, t2w)
+        plane, part = normalised_slices(image, grid, transforms[modality])
+        planes.append(plane)
+        parts.append(part)
+    return _Aligned(np.stack(planes, axis=1), parts, transforms, row, notes)
+
+
+def _save_qc_page(
+    cohort: Cohort, folder: Path, patient: PatientSlices,
+    transforms: dict[str, sitk.Transform | None],
+) -> Path:
+    k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+    sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
+    page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms, patient.gtv[k])
+    path = folder / f"{patient.subject}.png"
+    with replacing(path) as temporary:
+        page.savefig(temporary)
+    return path
+
+
+def _registration_row(
+    cohort: Cohort, subject: str, modality: str, result, t2w: sitk.Image
+) -> dict[str, Any]:
+    numbers = {
+        "stage": result.stage,
+        "note": result.note,
+        "smallest_jacobian": round(result.smallest_jacobian, 3),
+        "rigid_mm": round(result.rigid_mm, 3),
+        "bspline_mm": round(result.bspline_mm, 3),
+        "mi_before": round(-result.metric_before, 4),
+        "mi_after": round(-result.metric_after, 4),
+        "registration_seconds": round(result.seconds, 2),
+    }
+    truth = cohort.file(subject, "T2w").parent / truth_file(subject, modality)
+    if cohort.is_phantom and truth.exists():
+        field = read_displacement(truth)
+        points = head_points(t2w)
+        for when, transform in (("before", sitk.Transform()), ("after", result.transform)):
+            error = displacement_error(transform, field, points)
+            numbers[f"tre_{when}_median_mm"] = round(float(np.median(error)), 3)
+            numbers[f"tre_{when}_p95_mm"] = round(float(np.percentile(error, 95)), 3)
+    prefix = "" if modality == "T1w" else f"{modality}_"
+    return {prefix + name: value for name, value in numbers.items()}
+
+
+def _reference(
+    cohort: Cohort, subject: str, parameters: Parameters, sources: np.ndarray, gtv: np.ndarray,
+    grid: sitk.Image, imaged: np.ndarray,
+) -> np.ndarray:
+    """The reference region: the manifest's, drawn on T2w, or else the calmest window nearby."""
+    if cohort.value(subject, "reference"):
+        drawn = read_reference(cohort, subject)
+        reference = sitk.GetArrayFromImage(resample(drawn, grid, nearest=True)) > 0
+        if not reference.any():
+            raise ValueError(f"{subject}: the reference region has no voxel on the T2w slices")
+        return reference
+    spacing = grid.GetSpacing()
+    try:
+        return reference_region(
+            np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
+            parameters.reference_window_mm, parameters.reference_nearest_mm,
+            parameters.reference_farthest_mm, imaged,
+        )
+    except ValueError as error:
+        if subject in cohort.subjects("train"):
+            return np.zeros_like(gtv)  # training needs no reference; the table shows 0 slices
+        raise ValueError(f"{subject}: {error}") from error
+
+
+def _gtv_on_grid(
+    cohort: Cohort, subject: str, grid: sitk.Image, transforms: dict[str, sitk.Transform | None]
+) -> tuple[np.ndarray, float, list[str]]:
+    """The GTV on the slice grid, warped along where it was drawn on another sequence; the part cut; what
+    was done to read it."""
+    space = cohort.value(subject, "gtv_space", "T2w")
+    drawn = read_gtv(cohort, subject)
+    placed = resample(drawn, grid, transforms[space], nearest=True)
+    gtv = sitk.GetArrayFromImage(placed) > 0
+    if not gtv.any():
+        raise ValueError(
+            f"{subject}: the GTV ({cohort.file(subject, 'gtv')}) has no voxel left on the "
+            f"{grid.GetSize()[0]}×{grid.GetSize()[1]} slices of T2w; the contour is smaller than a "
+            "pixel or lies outside. Check gtv_space, or raise slice_size."
+        )
+    cut = 1 - fraction_inside(drawn, grid) if space == "T2w" else 0.0
+    note = mask_note(drawn)
+    return gtv, cut, [f"gtv: {note}"] if note else []
+
+
+def registration_panels(
+    cohort: Cohort, store: Path, subjects: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Per subject T2w, T1w before and T1w after registration at the largest tumour slice."""
+    panels = {}
+    for subject in subjects:
+        patient = read_patient(store, subject)
+        k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+        t1w = windowed(cohort.image(subject, "T1w"), "T1w")
+        moved = sitk.GetArrayFromImage(resample(t1w, patient.grid))[k : k + 1]
+        before = minmax_per_slice(moved, imaged_part(t1w, patient.grid)[k : k + 1])[0]
+        after, t2w = (np.array(patient.sources[k, m]) for m in (0, 1))
+        panels[subject] = (t2w, before, after)
+    return panels
+
+
+def preprocessing_table(rows: Iterable[dict[str, Any]], cohort: Cohort) -> pd.DataFrame:
+    """One row per patient, with its split."""
+    table = pd.DataFrame(rows)
+    splits = cohort.table.set_index("subject")["split"]
+    table.insert(1, "split", table["subject"].map(splits))
+    return table

@@ -1,0 +1,140 @@
+"""Step 02 for one method of a run: its settings, its patients, its training, its architecture."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pgmif.figures.architecture import architecture_figure, layer_table
+from pgmif.figures.style import save_figure
+from pgmif.runs.code_of import code_of
+from pgmif.runs.parameters import modality_weights
+from pgmif.runs.released import take_training
+from pgmif.runs.run import Run, write_table
+from pgmif_core.evaluation.measures import validation_row
+from pgmif_core.files import replacing
+from pgmif_core.images.slices import PatientSlices, store_fingerprint
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.networks.generator import Generator
+from pgmif_core.training.loop import train, write_weights
+from pgmif_core.training.processes import is_first_process
+from pgmif_core.training.step import TrainingSettings
+
+
+def training_settings(run: Run, method: str) -> TrainingSettings:
+    """What a learned method trains with, from the run's parameters."""
+    p = run.parameters
+    modalities = run.cohort().modalities
+    scale = {"gmmci": p.maximum_scale, "dlmwl": p.mse_scale}.get(method, p.gradient_scale)
+    return TrainingSettings(
+        method=method,
+        modalities=len(modalities),
+        sequences=modalities,
+        channels=p.channels,
+        start="none" if method == "pgmif_literal" else p.start,
+        epsilon=p.epsilon,
+        gradient_weights=modality_weights(p.gradient_weights, modalities),
+        content_scale=scale,
+        adversarial=p.adversarial,
+        iterations=p.iterations,
+        batch_size=p.batch_size,
+        crop=p.crop,
+        learning_rate=p.learning_rate_dlmwl if method == "dlmwl" else p.learning_rate,
+        discriminator_rate=p.discriminator_rate,
+        anneal=p.anneal,
+        average_weights=p.average_weights,
+        checkpoint_every=p.checkpoint_every,
+        seed=p.seed,
+        device=p.device,
+        precision=p.precision,
+        compiled=p.compiled,
+    )
+
+
+def split_training(run: Run) -> tuple[list[str], list[str]]:
+    """Training patients to fit on, and those to watch: never a test patient.
+
+    `validation_patients` are held out where three times as many are there. A smaller cohort can
+    spare none: then they are fitted and watched both. The training itself sees no tumour contour.
+    """
+    subjects = run.cohort().subjects("train")
+    wanted = run.parameters.validation_patients
+    return subjects[wanted if len(subjects) >= 3 * wanted else 0 :], subjects[:wanted]
+
+
+def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train a learned method of a run; returns its history and its validation table.
+
+    With the parameter `released`, nothing is trained: weights and tables are those of weights/.
+    """
+    if run.parameters.released:
+        return take_training(run, method)
+    folder = run.folder(f"02_training/{method}")
+    fit, watched = split_training(run)
+    slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)
+    # a training patient may lack a reference region or a covered tumour: no CNR to watch then
+    patients = [p for p in map(run.patient, watched) if p.reference.any() and p.gtv.any()]
+    how = "held out" if set(watched).isdisjoint(fit) else "fitted too, patients are few"
+    if is_first_process():
+        print(f"{method}: {len(slices)} slices of {len(fit)} patients; {len(patients)} watched ({how})")
+    validation = watched_training(run, training_settings(run, method), slices, patients, folder)
+    return pd.read_csv(folder / "history.csv"), validation
+
+
+def watched_training(
+    run: Run, settings: TrainingSettings, slices: TrainingSlices,
+    patients: Sequence[PatientSlices], folder: Path,
+) -> pd.DataFrame:
+    """Train, score every checkpoint on validation patients, keep the best as the weights.
+
+    Without validation patients, or with `select_checkpoint: false`, the last weights count. Returns
+    one row per checkpoint; `kept` marks the one whose weights count.
+    """
+    log, best = folder / "validation_log.csv", folder / "best.safetensors"
+    epsilon = run.parameters.epsilon
+
+    def watch(iteration: int, generator: Generator) -> None:
+        if not patients:
+            return
+        row = {"iteration": iteration, **validation_row(generator, patients, epsilon)}
+        earlier = pd.read_csv(log) if log.exists() and iteration > settings.checkpoint_every else None
+        rows = pd.DataFrame([row])
+        if earlier is not None:
+            rows = pd.concat([earlier[earlier["iteration"] < iteration], rows])
+        write_table(rows, log)
+        if row["score"] >= rows["score"].max():
+            write_weights(generator, settings, best, iteration)
+
+    watched = store_fingerprint(run.store, [p.subject for p in patients]) + code_of(
+        validation_row
+    )
+    weights = train(settings, slices, folder, watch, watched)
+    if not patients:
+        return pd.DataFrame({"iteration": []})
+    table = pd.read_csv(log)
+    chosen = table["score"].idxmax() if run.parameters.select_checkpoint else len(table) - 1
+    if run.parameters.select_checkpoint and is_first_process():
+        with replacing(weights) as temporary:
+            shutil.copyfile(best, temporary)
+    return table.assign(kept=table.index == chosen)
+
+
+ARCHITECTURE_FIGURES = {
+    "pgmif": ("figure_1_pgmif_architecture", "PGMIF: encoders, decoder and discriminators",
+              "−Σ wₘ (nₘ·n)², Eq. 2"),
+    "dlmwl": ("figure_2_dlmwl_architecture", "DLMWL: encoders, decoder and discriminators",
+              "Σ xₘ (fused − xₘ)², Eq. 5"),
+}
+
+
+def save_architecture(run: Run, method: str, generator: Generator) -> Figure | None:
+    """Figure 1 (PGMIF) or 2 (DLMWL) from the live generator; None for the other methods."""
+    if method not in ARCHITECTURE_FIGURES:
+        return None
+    name, title, content = ARCHITECTURE_FIGURES[method]
+    size = run.parameters.slice_size
+    figure = architecture_figure(generator, run.cohort().modalities, content, title, size)
+    save_figure(figure, run.figures, name, layer_table(generator, size), run.parameters.dpi)
+    return figure

@@ -1,0 +1,146 @@
+"""Fuse patients with every method and measure what came out."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from pgmif_core.images.regions import head_mask
+from pgmif_core.images.slices import PatientSlices
+from pgmif_core.losses import relative_alignment
+from pgmif_core.methods.pgmif_plus import SIGNAL, standardised
+from pgmif_core.methods.registry import METHODS, T1W, T2W, Method, Weights
+from pgmif_core.metrics.paper import (
+    contrast_correlation,
+    contrast_to_noise_ratio,
+    generalized_sobel,
+)
+from pgmif_core.networks.generator import Generator
+
+LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
+TARGET = "pgmif"  # the method whose superiority the paper claims
+
+
+def fuse_volume(
+    method: str | Method, patient: PatientSlices, weights: Weights | None = None
+) -> NDArray[np.float32]:
+    """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
+    sources = torch.from_numpy(np.array(patient.sources))
+    method = METHODS[method] if isinstance(method, str) else method
+    fused = method(sources, weights)[:, 0].numpy()
+    if not np.isfinite(fused).all():
+        raise ValueError(f"{method.label}: expected finite intensities, found NaN or infinite ones; its "
+                         "weights or settings are damaged.")
+    return fused
+
+
+def t2w_where_alone(
+    volume: NDArray, method: str | Method, patient: PatientSlices
+) -> NDArray[np.float32]:
+    """A fused volume with T2w, as the method sees it, where T2w shows head that another source does not.
+
+    With nothing in place of a source, a rule would halve the brightness there.
+    """
+    method = METHODS[method] if isinstance(method, str) else method
+    partly = partly_imaged(patient)
+    if method.kind == "source" or not partly.any():
+        return volume
+    t2w = torch.from_numpy(np.array(patient.sources[partly, T2W : T2W + 1]))
+    seen = standardised(t2w) if method.kind == "fitted" else t2w
+    filled = volume.copy()
+    filled[partly] = np.where(patient.imaged[partly], volume[partly], seen[:, 0].numpy())
+    return filled
+
+
+def partly_imaged(patient: PatientSlices) -> NDArray[np.bool_]:
+    """Slices on which T2w shows some of the head where another source was not imaged."""
+    if patient.imaged is None:
+        return np.zeros(len(patient.sources), bool)
+    head = np.asarray(patient.sources[:, T2W]) > SIGNAL
+    missed = (head & ~np.asarray(patient.imaged)).sum(axis=(1, 2))
+    return missed > LEAST_MISSED * head.sum(axis=(1, 2)).clip(min=1)
+
+
+def cnr(volume: NDArray, patient: PatientSlices, pooled: bool = True) -> float:
+    """CNR (Eq. 8) of a fused volume over the patient's pooled tumour and reference regions."""
+    masks = np.asarray(patient.gtv), np.asarray(patient.reference)
+    return contrast_to_noise_ratio(volume, *masks, pooled)
+
+
+def sobel_against(volume: NDArray, patient: PatientSlices, modality: int) -> float:
+    """Generalized Sobel (Eq. 12) of a fused volume against one source, in the tumour."""
+    planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
+    source = patient.sources[planes, modality]
+    return generalized_sobel(volume[planes], source, np.asarray(patient.gtv[planes]))
+
+
+def fidelity(
+    volume: NDArray, patient: PatientSlices, epsilon: float, head: NDArray | None = None
+) -> dict[str, float]:
+    """Is the image sane? Alignment with T2w relative to T2w itself, SSIM to T2w, contrast sign.
+
+    `alignment_t2w` is Eq. 2 ÷ Eq. 2 of T2w with itself; `ssim_t2w` the mean over slices with
+    signal; `correlation` that with the mean of the sources inside the head (negative: inverted).
+    `head` spares finding the head again for every method.
+    """
+    t2w = np.asarray(patient.sources[:, T2W])
+    planes = np.flatnonzero(t2w.any(axis=(1, 2)))
+    as_tensor = [torch.from_numpy(np.ascontiguousarray(x[planes, None])) for x in (volume, t2w)]
+    sources = np.moveaxis(np.asarray(patient.sources), 1, 0)
+    similarity = [structural_similarity(volume[k], t2w[k], data_range=1.0) for k in planes]
+    return {
+        "alignment_t2w": relative_alignment(*as_tensor, epsilon),
+        "ssim_t2w": float(np.mean(similarity)),
+        "correlation": contrast_correlation(
+            volume, sources, head_mask(sources) if head is None else head
+        ),
+    }
+
+
+def validation_row(
+    generator: Generator, patients: Iterable[PatientSlices], epsilon: float
+) -> dict[str, float]:
+    """Medians over validation patients of CNR, Q and fidelity, and the score: what 02 watches.
+
+    The score of a patient is CNR ÷ |CNR of untouched T2w| + Q ÷ Q of untouched T2w (Q summed over
+    T1w and T2w): the paper's two measures in equal parts; 2 for T2w itself where its CNR is positive.
+    """
+    rows = []
+    for patient in map(measured_slices, patients):
+        volume = fuse_volume(TARGET, patient, generator)
+        row = _paper_measures(volume, patient)
+        unchanged = _paper_measures(fuse_volume("t2w", patient), patient)
+        sharpness, before = (values["q_t1w"] + values["q_t2w"] for values in (row, unchanged))
+        score = row["cnr"] / abs(unchanged["cnr"]) + sharpness / before
+        rows.append({**row, **fidelity(volume, patient, epsilon), "score": score})
+    return pd.DataFrame(rows).median().to_dict()
+
+
+def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
+    """Medians of CNR and Q of untouched T2w: what validation patients are compared with."""
+    parts = map(measured_slices, patients)
+    rows = [_paper_measures(fuse_volume("t2w", p), p) for p in parts]
+    return pd.DataFrame(rows).median().to_dict()
+
+
+def measured_slices(patient: PatientSlices) -> PatientSlices:
+    """Only the slices with tumour or reference region: all that CNR and Q look at."""
+    return slices_of(patient, (patient.gtv | patient.reference).any(axis=(1, 2)))
+
+
+def slices_of(patient: PatientSlices, planes: NDArray[np.bool_]) -> PatientSlices:
+    """Some slices of a patient; `grid` stays that of all."""
+    names = [n for n in ("sources", "gtv", "reference", "imaged") if getattr(patient, n) is not None]
+    arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names}
+    return patient._replace(**arrays)
+
+
+def _paper_measures(volume: NDArray, patient: PatientSlices) -> dict[str, float]:
+    return {
+        "cnr": cnr(volume, patient),
+        "q_t1w": sobel_against(volume, patient, T1W),
+        "q_t2w": sobel_against(volume, patient, T2W),
+    }
