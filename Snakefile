@@ -6,6 +6,7 @@
 
 from pathlib import Path
 
+from pgmif_core.methods.names import LEARNED
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.notebooks import rule_command
 from pgmif.cli.reproduce import LAST
@@ -13,7 +14,6 @@ from pgmif.runs.staleness import declared_parameters, step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
-LEARNED = ["pgmif", "gmmci", "dlmwl", "pgmif_literal"]
 ABLATIONS = [
     "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
     "registration",

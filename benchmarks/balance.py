@@ -18,7 +18,7 @@ from pgmif.figures.style import save_figure
 from pgmif.runs.run import Run
 from pgmif.steps.training import split_training, training_settings, watched_training
 from pgmif_core.evaluation.measures import baseline_row
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.methods.registry import METHODS
 

@@ -20,9 +20,8 @@ import torch
 from joblib import cpu_count
 from timing import Row
 
-from pgmif.runs.parameters import find_root
-from pgmif.runs.run import write_table
-from pgmif_core.files import replacing
+from pgmif.runs.run import find_root
+from pgmif_core.files import replacing, write_table
 
 COLUMNS = ("name", "value", "unit", "ratio", "target", "holds")
 

@@ -16,7 +16,8 @@ import torch
 from timing import Row, best_seconds
 
 from pgmif_core.images.store import TrainingSlices
-from pgmif_core.training.step import Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer
 
 SIDE, PER_PATIENT, CROP, BATCH = 192, 44, 96, 8
 COUNTS = (1_000, 10_000, 100_000)

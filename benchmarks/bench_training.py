@@ -9,7 +9,8 @@ import torch
 from timing import Row, best_seconds, convolution_limit, peak_bytes
 
 from pgmif.runs.parameters import read_parameters
-from pgmif_core.training.step import Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer
 
 TARGET = "≤ 1.4"
 

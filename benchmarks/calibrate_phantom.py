@@ -18,11 +18,12 @@ import pandas as pd
 
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.parallel import each_patient
-from pgmif.runs.parameters import Parameters, find_root, read_parameters
+from pgmif.runs.parameters import Parameters, read_parameters
+from pgmif.runs.run import find_root
 from pgmif.steps.cohort import phantom_file, phantom_size
 from pgmif.steps.preprocessing import preprocess_patient
 from pgmif_core.evaluation.measures import cnr
-from pgmif_core.images.slices import read_patient
+from pgmif_core.images.store import read_patient
 from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import make_phantom
 from pgmif_core.phantom.tissues import tissue_table

@@ -16,11 +16,13 @@ import pandas as pd
 from run_options import chosen_run, run_parser
 
 from pgmif.runs.parallel import each_patient
-from pgmif.runs.run import Run, write_table
+from pgmif.runs.run import Run
 from pgmif.steps.training import training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
+from pgmif_core.files import write_table
+from pgmif_core.images.modalities import T1W, T2W
 from pgmif_core.images.store import TrainingSlices
-from pgmif_core.methods.registry import T1W, T2W, load_generator
+from pgmif_core.networks.weights import load_generator
 from pgmif_core.training.loop import train
 
 # channels, learning rate in 10⁻⁴: a narrow network may need larger steps

@@ -25,7 +25,7 @@ from pgmif_core.methods.registry import METHODS
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.loop import train
-from pgmif_core.training.step import content_loss
+from pgmif_core.training.settings import content_loss
 
 
 def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:
     for left in folder.glob("checkpoint-*"):  # times must be of one piece
         left.unlink()
     train(settings, TrainingSlices(run.store, fit, crop, settings.seed), folder, watch,
-          watched="crops", say=lambda _: None)
+          made_from="crops", say=lambda _: None)
     return pd.DataFrame(rows)
 
 

@@ -14,8 +14,8 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from literal_fusion_metrics import LITERAL
 
-from pgmif.runs.parameters import find_root
-from pgmif.runs.run import write_table
+from pgmif.runs.run import find_root
+from pgmif_core.files import write_table
 from pgmif_core.images.slices import minmax_per_slice, place_on_slices, slice_grid
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.remembered import forget

@@ -14,10 +14,11 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from pgmif.runs.parameters import find_root
-from pgmif.runs.run import write_table
+from pgmif.runs.run import find_root
+from pgmif_core.files import write_table
 from pgmif_core.networks.folded import FoldedGenerator
-from pgmif_core.training.step import Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer
 
 ITERATIONS = 14_000  # the paper, Methods
 PAPER_TRAINING, PAPER_PAIR = 0.060, 0.1  # RTX 3090: 2 h for 120,000 iterations; "up to 0.1 s" a pair

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from peak_memory import watched
 
-from pgmif.runs.parameters import find_root
+from pgmif.runs.run import find_root
 from pgmif_core.files import replacing
 
 NEEDED = ("Snakefile", "params", "data_manifest.csv", "weights", "published")  # by explore.ipynb

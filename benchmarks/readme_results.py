@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import readme_speed
 
-from pgmif.runs.parameters import find_root
-from pgmif_core.methods.registry import NOT_IN_COMPARISON, method_named
+from pgmif.runs.run import find_root
+from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named
 
 BEGIN, END = "<!-- results: benchmarks/readme_results.py -->", "<!-- end of results -->"
 

@@ -17,9 +17,10 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif.cohort.manifest import read_manifest
-from pgmif.runs.parameters import find_root, read_parameters
-from pgmif.runs.run import write_table
+from pgmif.runs.parameters import read_parameters
+from pgmif.runs.run import find_root
 from pgmif.steps.cohort import phantom_size
+from pgmif_core.files import write_table
 from pgmif_core.images.displacements import displacement_error, head_points, smallest_jacobian
 from pgmif_core.images.registration import register, rigid_registration
 from pgmif_core.phantom import make_phantom

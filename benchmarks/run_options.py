@@ -2,8 +2,8 @@
 
 import argparse
 
-from pgmif.runs.parameters import find_root, read_parameters
-from pgmif.runs.run import Run, open_run
+from pgmif.runs.parameters import read_parameters
+from pgmif.runs.run import Run, find_root, open_run
 
 
 def run_parser(description: str) -> argparse.ArgumentParser:

@@ -18,10 +18,11 @@ from peak_memory import watched
 
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.parallel import each_patient
-from pgmif.runs.parameters import Parameters, find_root, read_parameters
-from pgmif.runs.run import write_table
+from pgmif.runs.parameters import Parameters, read_parameters
+from pgmif.runs.run import find_root
 from pgmif.steps.cohort import make_patient, resolve_manifest
 from pgmif.steps.preprocessing import preprocess_patient
+from pgmif_core.files import write_table
 
 CASES = (  # profile, training patients, test patients, processes
     ("quick", 6, 2, 1), ("quick", 6, 2, 2), ("smoke", 8, 2, 2), ("smoke", 70, 10, 2),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pgmif.runs.parameters import find_root
+from pgmif.runs.run import find_root
 from pgmif.viewer import Viewer, view
 from pgmif_core.files import replacing
 

@@ -13,16 +13,10 @@ from pgmif.runs.code_of import code_of
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.parameters import Parameters
 from pgmif.steps.cohort import phantom_size
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.regions import reference_region
-from pgmif_core.images.slices import (
-    SLICE_SIZE,
-    PatientSlices,
-    known_patient,
-    minmax_per_slice,
-    place_on_slices,
-    slice_grid,
-    write_patient,
-)
+from pgmif_core.images.slices import SLICE_SIZE, minmax_per_slice, place_on_slices, slice_grid
+from pgmif_core.images.store import known_patient, write_patient
 from pgmif_core.images.volumes import resample
 from pgmif_core.phantom import Phantom, PhantomSize, make_phantom
 

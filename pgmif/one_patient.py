@@ -8,22 +8,12 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from pgmif_core.evaluation.measures import (
-    cnr,
-    fuse_volume,
-    partly_imaged,
-    sobel_against,
-    t2w_where_alone,
-)
+from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against, t2w_where_alone
+from pgmif_core.images.modalities import windowed
+from pgmif_core.images.patient import PatientSlices, partly_imaged
 from pgmif_core.images.regions import reference_region
 from pgmif_core.images.registration import Registration, register
-from pgmif_core.images.slices import (
-    PatientSlices,
-    normalised_slices,
-    place_on_slices,
-    slice_grid,
-    windowed,
-)
+from pgmif_core.images.slices import normalised_slices, place_on_slices, slice_grid
 from pgmif_core.images.volumes import ImageError, overlap_fraction, resample
 from pgmif_core.methods.pgmif_plus import PlusSettings
 from pgmif_core.networks.generator import Generator

@@ -18,17 +18,15 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pgmif.runs.parameters import check_parameters, find_root
+from pgmif.runs.parameters import check_parameters
 from pgmif.runs.released import FOLDER, IDEAS, LIST, PHANTOMS
-from pgmif.runs.run import Run, open_run
+from pgmif.runs.run import Run, find_root, open_run
 from pgmif.steps.pgmif_plus import ideas_rows
 from pgmif.steps.training import split_training
-from pgmif_core.files import replacing
-from pgmif_core.fingerprints import file_hash
-from pgmif_core.images.slices import store_fingerprint
-from pgmif_core.images.volumes import write_json
+from pgmif_core.files import file_hash, replacing, write_json
+from pgmif_core.images.store import store_fingerprint
+from pgmif_core.methods.names import LEARNED
 
-LEARNED = ("pgmif", "gmmci", "dlmwl", "pgmif_literal")
 STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "10_pgmif_plus"}
 LARGEST_BYTES = 2_000_000
 BEGIN, END = "<!-- released: scripts/release_weights.py -->", "<!-- end of released -->"

@@ -14,7 +14,7 @@ from timing import ConvolutionRecorder, Row, best_seconds, convolution_limit, pe
 
 from pgmif_core.losses import weighted_gradient_loss
 from pgmif_core.networks.generator import Generator
-from pgmif_core.training.step import TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
 
 PARAMETERS = {"PMGI": 41_633, "DenseFuse": 74_193, "IFCNN": 83_587, "U2Fusion": 659_217}
 

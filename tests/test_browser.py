@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from browsers import TOKEN, jupyterlab, listened, opened_page
 
 from pgmif.demonstration import aligned_slices
-from pgmif_core.images.slices import write_patient
+from pgmif_core.images.store import write_patient
 from pgmif_core.images.volumes import write_image
 
 pytestmark = pytest.mark.browser

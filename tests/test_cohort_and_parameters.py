@@ -18,10 +18,10 @@ from pgmif.runs.parameters import (
     ParameterError,
     Parameters,
     check_parameters,
-    find_root,
     notebook_parameters,
     read_parameters,
 )
+from pgmif.runs.run import find_root
 from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
 
@@ -177,7 +177,7 @@ def test_paths_may_leave_the_folder_when_allowed(cohort_folder):
 
 def test_a_tumour_outside_the_t1w_slices_stops_the_patient(cohort_folder, phantom):
     from pgmif.steps.preprocessing import preprocess_patient
-    from pgmif_core.images.slices import patient_details
+    from pgmif_core.images.store import patient_details
 
     write_image(sitk.Resample(phantom.T1w, phantom.T2w)[:, :, :4], cohort_folder / "b_T1w.nii.gz")
     slices = np.arange(phantom.gtv.GetSize()[2])[:, None, None]
@@ -191,7 +191,7 @@ def test_a_tumour_outside_the_t1w_slices_stops_the_patient(cohort_folder, phanto
 
 def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
     from pgmif.steps.preprocessing import preprocess_patient
-    from pgmif_core.images.slices import read_patient
+    from pgmif_core.images.store import read_patient
 
     drawn = sitk.Resample(phantom.gtv, phantom.T1w, sitk.DisplacementFieldTransform(
         sitk.Image(phantom.displacement)), sitk.sitkNearestNeighbor)
@@ -207,7 +207,7 @@ def test_a_gtv_on_t1w_is_checked_and_warped_there(cohort_folder, phantom):
 
 def test_a_reference_drawn_by_hand_is_used(cohort_folder, phantom):
     from pgmif.steps.preprocessing import preprocess_patient
-    from pgmif_core.images.slices import read_patient
+    from pgmif_core.images.store import read_patient
 
     drawn = sitk.GetArrayFromImage(phantom.gtv) * 0
     drawn[4, 30:40, 20:30] = 1

@@ -1,8 +1,10 @@
+
 import http.server
 import subprocess
 import sys
 import threading
 import zipfile
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -31,9 +33,10 @@ from pgmif.cohort.sequence_names import LayoutError
 from pgmif_core.images.dicom import read_series
 from pgmif_core.images.volumes import read_image, same_grid
 from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.weights import write_weights
 from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.training.loop import write_weights
-from pgmif_core.training.step import Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer
 
 TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
 runner = CliRunner()
@@ -214,7 +217,7 @@ def test_a_structure_set_as_gtv(npc277, tmp_path):
 def weights(tmp_path_factory):
     settings = TrainingSettings(channels=4, sequences=("T1w", "T2w"))
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    write_weights(Trainer(settings).result, settings, path)
+    write_weights(Trainer(settings).result, asdict(settings), path, 1)
     assert load_file(path)
     return path
 
@@ -262,7 +265,8 @@ def test_fuse_knows_what_the_weights_are(tmp_path):
     for name in ("T1w", "T2w", "gtv"):
         sitk.WriteImage(getattr(phantom, name), str(tmp_path / f"{name}.nrrd"))
     settings = TrainingSettings(method="gmmci", channels=4, sequences=("T1w", "T2w"))
-    weights = write_weights(Trainer(settings).result, settings, tmp_path / "weights.safetensors")
+    path = tmp_path / "weights.safetensors"
+    weights = write_weights(Trainer(settings).result, asdict(settings), path, 1)
     images = ("--t1w", tmp_path / "T1w.nrrd", "--t2w", tmp_path / "T2w.nrrd", "--weights", weights)
     assert "GMMCI on the T2w grid" in call("fuse", *images, "-o", tmp_path / "f.nii.gz")
     said = call("fuse", *images, "-o", tmp_path / "g.nii.gz", "--method", "pgmif", code=2)

@@ -8,7 +8,7 @@ import yaml
 from pgmif.demonstration import LABEL, RUN, aligned_slices, demonstration_store
 from pgmif.viewer.explorer import Explorer, explorable_runs, open_explorable, panel_label
 from pgmif_core.evaluation.measures import cnr, sobel_against
-from pgmif_core.images.slices import write_patient
+from pgmif_core.images.store import write_patient
 
 
 @pytest.fixture

@@ -5,18 +5,15 @@ import torch
 from matplotlib import pyplot as plt
 
 from pgmif.figures.architecture import architecture_figure, layer_table, trace_layers
+from pgmif.figures.boxplots import boxplots
+from pgmif.figures.frontier import frontier_figure, metrics_figure
 from pgmif.figures.panels import checkerboard, comparison_figure
-from pgmif.figures.style import (
-    boxplots,
-    frontier_figure,
-    metrics_figure,
-    new_figure,
-    save_figure,
-    style_values,
-    training_curves,
-)
+from pgmif.figures.style import new_figure, save_figure, style_values
+from pgmif.figures.training import training_curves
 from pgmif.steps.claims import claims_table
-from pgmif_core.evaluation.paired import shown_summary, summarize_cnr, summarize_sobel
+from pgmif.steps.cnr_boxplots import summarize_cnr
+from pgmif.steps.sobel_analysis import summarize_sobel
+from pgmif_core.evaluation.summary import shown_summary
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.networks.generator import Generator
 

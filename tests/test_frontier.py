@@ -12,7 +12,7 @@ from pgmif_core.evaluation.frontier import (
     trivial_rows,
 )
 from pgmif_core.evaluation.measures import cnr, sobel_against
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 
 CURVE = np.array([[0.4, 2.0], [0.6, 1.5], [0.9, 0.5]])  # (Q, CNR), blurred to sharpened
 

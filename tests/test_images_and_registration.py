@@ -7,8 +7,8 @@ import SimpleITK as sitk
 
 from pgmif_core.images import registration
 from pgmif_core.images.displacements import displacement_error, head_points
+from pgmif_core.images.modalities import CT_WINDOW_HU, windowed
 from pgmif_core.images.registration import register
-from pgmif_core.images.slices import CT_WINDOW_HU, windowed
 from pgmif_core.images.volumes import (
     ImageError,
     overlap_fraction,

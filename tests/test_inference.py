@@ -8,13 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.convolutions import ImageConvolution, JoiningConvolution, enlarging_kernel
 from pgmif_core.networks.folded import FoldedGenerator
-from pgmif_core.networks.generator import (
-    Generator,
-    ImageConvolution,
-    JoiningConvolution,
-    enlarging_kernel,
-)
+from pgmif_core.networks.generator import Generator
 
 
 def used_generator(modalities=2, channels=4, start="mean", seed=0):

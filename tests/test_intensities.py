@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from dicoms import image
 
 from pgmif_core.images.checks import background_note, exchanged, image_notes
-from pgmif_core.images.slices import hot_voxels, windowed
+from pgmif_core.images.modalities import hot_voxels, windowed
 from pgmif_core.images.volumes import air_level, fill_note, read_image, write_image
 
 

@@ -11,8 +11,9 @@ from pgmif.cohort.manifest import ManifestError, read_manifest
 from pgmif.runs.parameters import ParameterError, check_parameters, plain_yaml, read_parameters
 from pgmif_core.files import remove, replacing, replacing_folder
 from pgmif_core.methods.pgmif_plus import PlusSettings, read_settings
-from pgmif_core.methods.registry import METHODS, load_generator
+from pgmif_core.methods.registry import METHODS
 from pgmif_core.networks.generator import Generator
+from pgmif_core.networks.weights import load_generator
 
 
 @pytest.mark.parametrize("run",

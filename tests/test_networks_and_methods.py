@@ -1,3 +1,6 @@
+
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from pgmif_core.methods.registry import METHODS, SHOWN_METHODS, compared_methods, load_generator
+from pgmif_core.methods.names import SHOWN
+from pgmif_core.methods.registry import METHODS, compared_methods
 from pgmif_core.networks.generator import Generator, PatchDiscriminator
-from pgmif_core.training.loop import write_weights
-from pgmif_core.training.step import TrainingSettings, content_loss
+from pgmif_core.networks.weights import load_generator, write_weights
+from pgmif_core.training.settings import TrainingSettings, content_loss
 
 RULES = [n for n, m in METHODS.items() if m.kind not in ("learned", "fitted", "classical")]
 
@@ -111,7 +115,8 @@ def test_one_modality_and_missing_weights_are_refused():
 def test_weights_round_trip(tmp_path):
     generator = Generator(3, 4)
     torch.nn.init.normal_(generator.decoder.image.weight)
-    path = write_weights(generator, TrainingSettings(modalities=3), tmp_path / "w.safetensors")
+    settings = asdict(TrainingSettings(modalities=3))
+    path = write_weights(generator, settings, tmp_path / "w.safetensors", 200)
     sources = torch.rand(5, 3, 30, 22)
     with torch.inference_mode():
         expected = generator.eval()(sources)
@@ -164,5 +169,5 @@ def test_a_third_modality_is_a_row_of_its_own():
     assert set(rows) - set(METHODS) == {"ct"}
     for position, name in enumerate(("t1w", "t2w", "ct")):
         torch.testing.assert_close(rows[name](x)[:, 0], x[:, position])
-    assert [n for n in SHOWN_METHODS if n in rows] == list(rows)
+    assert [n for n in SHOWN if n in rows] == list(rows)
     assert compared_methods(("T1w", "T2w")).keys() == METHODS.keys()

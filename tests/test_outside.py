@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from pgmif.cli.reproduce import main
 from pgmif.runs.outside import check_measurable, check_outside, outside_file, read_outside
 from pgmif.runs.parameters import ParameterError, check_parameters
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.volumes import ImageError, write_image
 
 

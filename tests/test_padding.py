@@ -13,17 +13,12 @@ from pgmif.figures.qc import missing_parts
 from pgmif.one_patient import fuse_images, measure
 from pgmif.runs.parameters import Parameters
 from pgmif.steps.preprocessing import preprocess_patient
-from pgmif_core.evaluation.measures import fuse_volume, partly_imaged, t2w_where_alone
+from pgmif_core.evaluation.measures import fuse_volume, t2w_where_alone
+from pgmif_core.images.modalities import hot_voxels, windowed
+from pgmif_core.images.patient import PatientSlices, partly_imaged
 from pgmif_core.images.regions import reference_region
-from pgmif_core.images.slices import (
-    PatientSlices,
-    hot_voxels,
-    minmax_per_slice,
-    normalised_slices,
-    read_patient,
-    slice_grid,
-    windowed,
-)
+from pgmif_core.images.slices import minmax_per_slice, normalised_slices, slice_grid
+from pgmif_core.images.store import read_patient
 from pgmif_core.images.volumes import air_level, imaged_part, read_image, resample, write_image
 from pgmif_core.methods.pgmif_plus import PlusSettings, standardised
 from pgmif_core.phantom import PhantomSize, make_phantom

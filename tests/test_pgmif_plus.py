@@ -11,19 +11,20 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.sparse.linalg import spsolve
 
-from pgmif.steps.pgmif_plus import idea_images, ideas_summary
-from pgmif.steps.plus_fitting import (
+from pgmif.steps.pgmif_plus import (
     IDEAS,
     best_settings,
     candidates,
     fitting_rows,
+    idea_images,
     idea_settings,
+    ideas_summary,
     left_out,
     resampled,
     share_grid,
 )
 from pgmif_core.gradients import gradient_norm, image_gradient
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.methods.pgmif_plus import (
     PlusSettings,
     fuse_plus,

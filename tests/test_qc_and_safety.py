@@ -12,7 +12,8 @@ import SimpleITK as sitk
 from dicoms import oblique
 
 from pgmif.cohort.manifest import read_manifest
-from pgmif.figures.qc import checkerboard, qc_flags, qc_page, strong_edges, write_qc_table
+from pgmif.figures.panels import checkerboard
+from pgmif.figures.qc import qc_flags, qc_page, strong_edges, write_qc_table
 from pgmif.runs.parallel import each_patient
 from pgmif_core.files import DiskFullError, replacing, replacing_folder
 from pgmif_core.images import registration

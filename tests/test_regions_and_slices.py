@@ -6,17 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.regions import head_mask, reference_region
-from pgmif_core.images.slices import (
-    PatientSlices,
-    minmax_per_slice,
-    patient_details,
-    place_on_slices,
-    read_patient,
-    slice_grid,
-    write_patient,
-)
-from pgmif_core.images.store import TrainingSlices
+from pgmif_core.images.slices import minmax_per_slice, place_on_slices, slice_grid
+from pgmif_core.images.store import TrainingSlices, patient_details, read_patient, write_patient
 
 
 def head_scene():

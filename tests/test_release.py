@@ -20,7 +20,8 @@ from pgmif.steps.pgmif_plus import fit_run, ideas_rows
 from pgmif.steps.training import train_method
 from pgmif_core.images.volumes import write_image
 from pgmif_core.methods.pgmif_plus import read_settings
-from pgmif_core.methods.registry import METHODS, load_generator
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.weights import load_generator
 
 FILES = ("pgmif.safetensors", "gmmci.safetensors", "dlmwl.safetensors", "pgmif_literal.safetensors",
          "pgmif_plus.json")

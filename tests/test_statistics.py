@@ -7,8 +7,14 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgmif_core.evaluation.paired import measures_by_patient, paired_comparisons, printed_consistency
-from pgmif_core.evaluation.printed import exact_p, largest_u_below, possible_u, samples_with_u
+from pgmif_core.evaluation.paired import measures_by_patient, paired_comparisons
+from pgmif_core.evaluation.printed import (
+    exact_p,
+    largest_u_below,
+    possible_u,
+    printed_consistency,
+    samples_with_u,
+)
 from pgmif_core.evaluation.statistics import bootstrap_interval, holm, mann_whitney, paired_wilcoxon
 
 values = st.lists(st.integers(-50, 50), min_size=3, max_size=9)

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 from trainings import make_store
 
-from pgmif_core.images.slices import PatientSlices, read_patient, write_patient
-from pgmif_core.images.store import TrainingSlices
-from pgmif_core.methods.registry import load_generator
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.store import TrainingSlices, read_patient, write_patient
+from pgmif_core.networks.weights import load_generator
 from pgmif_core.training.loop import train
-from pgmif_core.training.step import Trainer, TrainingSettings, annealing
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer, annealing
 
 SETTINGS = TrainingSettings(channels=4, iterations=6, batch_size=2, crop=32, checkpoint_every=2)
 

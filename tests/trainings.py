@@ -11,10 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 import yaml
 
-from pgmif_core.images.slices import PatientSlices, write_patient
-from pgmif_core.images.store import TrainingSlices
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.store import TrainingSlices, write_patient
 from pgmif_core.training.loop import train
-from pgmif_core.training.step import TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
 
 
 def make_store(folder: Path) -> Path:

@@ -23,11 +23,11 @@ from pgmif.cli.terminal import (
     say,
     warn,
 )
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif.cohort.download import DATASETS, download, remote_size
 from pgmif.cohort.first_manifest import common_modalities, manifest_table
 from pgmif.cohort.layouts import LAYOUTS, NPC277, scan_folder, unused
 from pgmif.cohort.manifest import all_problems, read_manifest, write_manifest
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 
 Layout = StrEnum("Layout", ["auto", *LAYOUTS])
 SHOWN = 20

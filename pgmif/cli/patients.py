@@ -19,7 +19,6 @@ from pgmif.cli.terminal import (
     say,
     warn,
 )
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif_core.images.checks import (
     identity_notes,
     identity_problems,
@@ -28,6 +27,7 @@ from pgmif_core.images.checks import (
     pair_problems,
 )
 from pgmif_core.images.dicom import series_identity, write_series
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 from pgmif_core.images.volumes import (
     WRITTEN_SUFFIXES,
     Trust,
@@ -37,15 +37,13 @@ from pgmif_core.images.volumes import (
     voxel_file,
     write_image,
 )
+from pgmif_core.methods.names import FUSING
 
 # importing torch takes seconds; help, completion and refusals need not wait for it
 if TYPE_CHECKING:
     from pgmif.one_patient import Fused
 
-Fusion = StrEnum("Fusion", [
-    "pgmif", "pgmif_plus", "gmmci", "dlmwl", "average", "pwa", "moi",
-    "pca", "laplacian", "wavelet", "guided", "poisson",
-])
+Fusion = StrEnum("Fusion", FUSING)
 
 
 def _default_weights(method: str) -> Path:
@@ -60,7 +58,8 @@ def _default_weights(method: str) -> Path:
 def _method_and_weights(method: Fusion | None, weights: Path | None) -> tuple[str, Any]:
     """The method's name and its generator or settings, if any; ValueError where they do not fit."""
     from pgmif_core.methods.pgmif_plus import read_settings
-    from pgmif_core.methods.registry import METHODS, load_generator
+    from pgmif_core.methods.registry import METHODS
+    from pgmif_core.networks.weights import load_generator
 
     if method and not METHODS[method.value].needs_weights:
         if weights:

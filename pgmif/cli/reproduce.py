@@ -25,15 +25,14 @@ from pgmif.runs.notebooks import INTERRUPTED
 from pgmif.runs.parameters import (
     ParameterError,
     Parameters,
-    find_root,
     modality_weights,
     plain_yaml,
     read_parameters,
 )
-from pgmif.runs.run import run_name
+from pgmif.runs.run import find_root, run_name
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
 from pgmif.runs.supervision import MARK, Ended, end_marked, own_folder, owner_of, supervised
-from pgmif_core.files import FolderTaken, replacing, taken
+from pgmif_core.files import HASHES, FolderTaken, replacing, taken
 from pgmif_core.images.volumes import ImageError
 
 ACCEPTED = {  # what `pgmif check` accepts by the same options
@@ -187,6 +186,8 @@ def reproduce(options: argparse.Namespace) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
     root = find_root()
     start = time.perf_counter()
+    (root / "results").mkdir(exist_ok=True)
+    os.environ.setdefault(HASHES, str(root / "results" / ".hashes"))  # of this process and all notebooks
     try:
         parameters, cohort = checked_parameters(options, root)
         name = run_name(cohort, parameters)

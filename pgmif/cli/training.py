@@ -7,14 +7,13 @@ import typer
 
 from pgmif.cli.reproduce import set_values
 from pgmif.cli.terminal import exit_codes, out
-from pgmif.runs.parameters import find_root, read_parameters
-from pgmif.runs.run import open_run
-
-METHODS = ("pgmif", "gmmci", "dlmwl", "pgmif_literal")
+from pgmif.runs.parameters import read_parameters
+from pgmif.runs.run import find_root, open_run
+from pgmif_core.methods.names import LEARNED
 
 
 def train(
-    method: Annotated[str, typer.Argument(help=f"One of {', '.join(METHODS)}.")],
+    method: Annotated[str, typer.Argument(help=f"One of {', '.join(LEARNED)}.")],
     profile: Annotated[str, typer.Option(help="A file of params/, without .yaml.")] = "quick",
     manifest: Annotated[str, typer.Option(help="Cohort manifest; the profile's if not given.")] = "",
     allow_outside: Annotated[bool, typer.Option(help="Allow paths out of its folder.")] = False,
@@ -32,8 +31,8 @@ def train(
     * `sbatch --nodes 2 --gpus-per-node 4 scripts/train_slurm.sh pgmif --profile paper`
     """
     with exit_codes():
-        if method not in METHODS:
-            raise ValueError(f"METHOD: expected one of {', '.join(METHODS)}, found {method!r}.")
+        if method not in LEARNED:
+            raise ValueError(f"METHOD: expected one of {', '.join(LEARNED)}, found {method!r}.")
         given = set_values(values or [])
         given |= {"manifest": manifest} if manifest else {}
         given |= {"allow_outside": True} if allow_outside else {}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from pgmif_core.images.modalities import FURTHER_MODALITIES, PHANTOM_MODALITIES
+
 REQUIRED = ("subject", "split", "T1w", "T2w", "gtv", "source", "license")
 OPTIONAL = ("gtv_space", "gtv_roi", "gtv_label", "reference", "phantom_seed")
-FURTHER_MODALITIES = ("ceT1w", "FLAIR", "PDw", "CT", "DWI")
-PHANTOM_MODALITIES = ("T1w", "T2w", "ceT1w", "CT")
 SPLITS = ("train", "test")
 MOST_SHOWN = 100  # problems in one message
 MOST_COLUMNS, MOST_ROWS = 100, 20_000

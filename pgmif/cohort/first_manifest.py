@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif.cohort.layouts import NAME_THEM
 from pgmif.cohort.sequence_names import Found, LayoutError
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 
 
 def common_modalities(patients: Sequence[Found]) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif.cohort.sequence_names import CONTOUR, CONTRAST, Found, LayoutError, collect, is_organ
 from pgmif_core.images.dicom import series_identity
 from pgmif_core.images.formats import NIFTI_SUFFIXES
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 
 LAYOUTS = ("npc277", "brats", "bids")
 # of one patient: BraTS (…-00005-001), or words for a visit; names that are years and numbers are whole

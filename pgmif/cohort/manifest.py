@@ -15,7 +15,6 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from pgmif.cohort.checks import (
-    FURTHER_MODALITIES,
     ManifestError,
     column_problems,
     length_problems,
@@ -34,6 +33,7 @@ from pgmif_core.images.checks import (
 )
 from pgmif_core.images.dicom import ContourError, series_identity
 from pgmif_core.images.masks import read_mask
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 from pgmif_core.images.volumes import ImageError, Trust, read_image, same_grid, volume_files
 
 LARGEST_BYTES = 20 * 10**6  # of a manifest

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pgmif.figures.style import KIND_COLOURS, PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.statistics import quartiles
-from pgmif_core.methods.registry import method_named, ordered_methods
+from pgmif_core.methods.names import method_named, ordered_methods
 from pgmif_core.metrics.paper import NO_CHANGE
 
 LINES = ("-", "--", "-.", ":", (0, (1, 3)))

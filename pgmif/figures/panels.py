@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pgmif.cohort.manifest import Cohort, read_gtv
-from pgmif.figures.qc import checkerboard
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
-from pgmif_core.images.slices import CT_WINDOW_HU, PatientSlices, slice_grid, windowed
+from pgmif_core.images.modalities import CT_WINDOW_HU, windowed
+from pgmif_core.images.patient import PatientSlices, largest_slice
+from pgmif_core.images.slices import slice_grid
 from pgmif_core.images.volumes import resample
-from pgmif_core.methods.registry import method_named
+from pgmif_core.methods.names import method_named
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
 MOST_COLUMNS = 6
@@ -32,11 +33,6 @@ def _plain(axes, image: NDArray, title: str = "", limits: tuple[float, float] = 
 def _outline(axes, mask: NDArray, colour: str, width: float = 0.8) -> None:
     if mask.any() and not mask.all():
         axes.contour(mask.astype(float), [0.5], colors=[colour], linewidths=width)
-
-
-def largest_slice(patient: PatientSlices) -> int:
-    """The slice with the most tumour."""
-    return int(np.argmax(patient.gtv.sum(axis=(1, 2))))
 
 
 @in_style
@@ -176,3 +172,9 @@ def patients_figure(
             _outline(ax, gtv, GTV_COLOUR, 0.6)
     name_cohort(figure, label, f"GTV outlined; {RADIOLOGICAL}")
     return figure
+
+
+def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
+    """Alternate squares of two (h, w) images: edges continue where the images are aligned."""
+    rows, columns = (np.arange(n) * tiles // n for n in first.shape)
+    return np.where((rows[:, None] + columns) % 2, first, second)

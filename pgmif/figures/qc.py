@@ -12,22 +12,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pgmif.figures.panels import checkerboard
 from pgmif.pages import table_html, write_page
 from pgmif_core.images.displacements import displacement_lengths
+from pgmif_core.images.slices import SIGNAL
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
 BENT_MM = 4.0
 CUT_PERCENT = 5.0
 # of the head (a correction of some mm leaves up to 3 % without T1w) and the tumour, not imaged
 MISSED_PERCENT, MISSED_TUMOUR = 3.0, 0.5
-AIR = 0.08  # of a min-max slice: below it is no tissue
 ERROR_MM = 2.0  # of a phantom, whose true displacement is known
-
-
-def checkerboard(first: NDArray, second: NDArray, tiles: int = 8) -> NDArray:
-    """Alternate squares of two (h, w) images: edges continue where the images are aligned."""
-    rows, columns = (np.arange(n) * tiles // n for n in first.shape)
-    return np.where((rows[:, None] + columns) % 2, first, second)
 
 
 def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
@@ -107,7 +102,7 @@ def missing_parts(
     `imaged[modality]` says where a sequence was imaged, `t2w` (slices, h, w) in [0, 1]; slices that it
     does not show at all are not counted: they have a flag of their own.
     """
-    flags, head = [], t2w > AIR
+    flags, head = [], t2w > SIGNAL
     for modality, part in imaged.items():
         shown = part.any(axis=(1, 2))
         shares = {

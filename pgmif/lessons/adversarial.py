@@ -12,11 +12,12 @@ from tqdm.auto import tqdm
 
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.losses import discriminator_loss, generator_adversarial_loss, relative_alignment
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.phantom import PhantomSize
-from pgmif_core.training.step import Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import Trainer
 
 SMALL = PhantomSize(slices=10, thickness_mm=8.8, pixel_mm=1.2)  # every other slice: half the time
 ITERATIONS, BATCH, CROP = 120, 8, 64

@@ -14,7 +14,7 @@ from pgmif.demonstration import phantom_slices
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.evaluation.statistics import paired_wilcoxon
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.metrics.paper import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.phantom import PhantomSize
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.gradients import gradient_norm, image_gradient
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.methods.classical import solve_screened_poisson
 from pgmif_core.methods.registry import METHODS
 

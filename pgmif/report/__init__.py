@@ -21,7 +21,6 @@ import yaml
 from markupsafe import Markup
 from tqdm import tqdm
 
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif.pages import table_html, templates, write_page
 from pgmif.report.notebooks import notebook_page, without_paths, without_values
 from pgmif.report.summary import findings, key_numbers, method_table
@@ -31,6 +30,7 @@ from pgmif.runs.released import PHANTOMS
 from pgmif.runs.run import AS_WRITTEN
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.files import replacing_folder
+from pgmif_core.images.modalities import FURTHER_MODALITIES
 
 FOLDER = Path(__file__).parent
 VERDICTS = {"holds": "good", "reached": "good", "not reproduced": "bad", "missed": "bad"}

@@ -5,7 +5,7 @@ import sys
 
 from pgmif.report import ReportError, write_report
 from pgmif.runs.notebooks import INTERRUPTED
-from pgmif.runs.parameters import find_root
+from pgmif.runs.run import find_root
 from pgmif_core.files import DiskFullError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pgmif_core.evaluation.paired import shown_summary
-from pgmif_core.methods.registry import NOT_IN_COMPARISON, method_named
+from pgmif_core.evaluation.summary import shown_summary
+from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named
 from pgmif_core.metrics.paper import NO_CHANGE
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pgmif_core.methods.registry import method_named
+from pgmif_core.methods.names import method_named
 
 TESTS = {  # tables of figures/<run>/ that the claims rest on
     "table_paired": "Paired tests, PGMIF against every method",

@@ -9,11 +9,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif.runs.outside import outside_file
 from pgmif.runs.run import Run
-from pgmif_core.fingerprints import file_hash
-from pgmif_core.images.slices import PatientSlices
-from pgmif_core.images.volumes import read_image, write_image, write_json
-from pgmif_core.methods.registry import method_named
+from pgmif_core.files import file_hash, write_json
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.volumes import read_image, write_image
+from pgmif_core.methods.names import NAMES, method_named
+from pgmif_core.methods.registry import Method, compared_methods
 
 
 def fused_file(run: Run, subject: str, method: str) -> Path:
@@ -53,3 +55,25 @@ def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
 def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
     """A fused volume as (slices, h, w)."""
     return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))
+
+
+WITH_WEIGHTS = tuple(name for name, row in NAMES.items() if row.needs_weights)
+
+
+def outside_files(run: Run, subject: str) -> dict[str, Path]:
+    """What other programs made of a subject, by method."""
+    folders = run.parameters.outside_methods
+    return {name: outside_file(run.root / folder, subject) for name, folder in folders.items()}
+
+
+def run_methods(run: Run) -> dict[str, Method]:
+    """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
+    known = compared_methods(run.cohort().modalities)
+    ready = {n: m for n, m in known.items() if not m.needs_weights or run.weights(n).exists()}
+    outside = {name: Method(method_named(name)) for name in run.parameters.outside_methods}
+    return ready | outside
+
+
+def trained_weights(run: Run) -> dict[str, Path]:
+    """The weights of every learned method that was trained, the settings of every fitted one."""
+    return {name: run.weights(name) for name in WITH_WEIGHTS if run.weights(name).exists()}

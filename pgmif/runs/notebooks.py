@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from pgmif.runs.parameters import find_root
+from pgmif.runs.run import find_root
 
 # of glibc: by default it gives every large map back to the system, which clears each page before handing
 # it out again, 6 to 9 % of a training iteration; up to 512 MiB are kept, arrays over 64 MiB given back

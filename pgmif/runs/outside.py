@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from pgmif.runs.parameters import ParameterError
 from pgmif_core.images.formats import refusing
-from pgmif_core.images.slices import PatientSlices, place_on_slices
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.slices import place_on_slices
 from pgmif_core.images.volumes import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
@@ -25,7 +26,7 @@ from pgmif_core.images.volumes import (
     overlap_fraction,
     read_image,
 )
-from pgmif_core.methods.registry import METHODS, SHOWN_METHODS
+from pgmif_core.methods.names import SHOWN
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SUFFIXES = (".npy", *NIFTI_SUFFIXES, *ITK_SUFFIXES)
@@ -50,9 +51,9 @@ def check_outside(outside: Mapping[str, str], root: Path, subjects: Sequence[str
     """Raise ParameterError, listing every problem, unless all folders hold all test patients."""
     problems = []
     for name, folder in outside.items():
-        if name in SHOWN_METHODS:
+        if name in SHOWN:
             problems.append(f"{name!r}: expected a name of its own, found that of "
-                            f"{METHODS[name].label}; taken are {', '.join(SHOWN_METHODS)}")
+                            f"{SHOWN[name].label}; taken are {', '.join(SHOWN)}")
         elif not NAME.fullmatch(name):
             problems.append(
                 f"{name!r}: expected a name of lower-case letters, digits and underscores"

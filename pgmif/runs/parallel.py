@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 import SimpleITK as sitk
 from joblib import Parallel, cpu_count, delayed, parallel_config
+
+from pgmif.runs.run import Run
 
 RETRIES = 10  # times that a patient is begun anew because its worker died
 
@@ -82,3 +85,10 @@ def _single_threaded(work: Callable[[str], Any], subject: str) -> Any:
         return work(subject)
     except RuntimeError as error:  # ITK's own errors name no patient
         raise RuntimeError(f"{subject}: {error}") from error
+
+
+def over_test_patients(run: Run, work: Callable[[str], list[dict]]) -> pd.DataFrame:
+    """The rows that `work(subject)` gives of every test patient of a run, in one table."""
+    p = run.parameters
+    done = each_patient(work, run.cohort().subjects("test"), p.workers, p.dask_scheduler)
+    return pd.DataFrame([row for rows in done for row in rows])

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pgmif_core.methods.names import LEARNED
+
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -69,7 +71,7 @@ class Parameters(BaseModel):
     reference_farthest_mm: Positive = Field(25.0, description="largest distance from the tumour")
 
     released: bool = Field(False, description="take weights/ instead of training (phantoms only)")
-    method: Literal["pgmif", "gmmci", "dlmwl", "pgmif_literal"] = Field(
+    method: Literal[LEARNED] = Field(
         "pgmif", description="the learned method that 02_training trains"
     )
     epsilon: Positive = Field(3e-2, description="edge parameter ε of the normalized gradients")
@@ -268,12 +270,3 @@ def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
         raise ParameterError(f"{path}: {error}") from None
 
 
-def find_root(start: Path | None = None) -> Path:
-    """The repository root: the first folder upward of `start` that holds a Snakefile."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "Snakefile").is_file() and (folder / "params").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"no pgmif repository at or above {start}; open notebooks inside a clone of it"
-    )

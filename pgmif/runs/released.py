@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pgmif.runs.run import Run
-from pgmif_core.files import replacing
-from pgmif_core.fingerprints import file_hash
+from pgmif_core.files import file_hash, replacing
 
 FOLDER = "weights"
 LIST = "released.json"

@@ -16,10 +16,9 @@ from typing import Any
 
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.code_of import code_of_notebook
-from pgmif.runs.run import MADE_FROM, input_files
-from pgmif_core.files import JOURNAL
-from pgmif_core.fingerprints import broken, digest, file_hash, seal
-from pgmif_core.images.volumes import write_json
+from pgmif.runs.provenance import MADE_FROM
+from pgmif.runs.run import input_files
+from pgmif_core.files import JOURNAL, broken, digest, file_hash, seal, write_json
 
 RECORDS = "made"  # folder of a run
 DECIDE_NOTHING = ("workers", "dask_scheduler")  # where work is done does not change what is made

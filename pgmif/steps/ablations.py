@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pgmif.runs.code_of import code_of
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
 from pgmif.steps.pgmif_plus import SEEDS, seed_settings
 from pgmif.steps.training import split_training, training_settings
-from pgmif_core.evaluation.measures import cnr, fuse_volume, measured_slices, sobel_against
+from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
+from pgmif_core.images.modalities import windowed
+from pgmif_core.images.patient import PatientSlices, measured_slices
 from pgmif_core.images.regions import head_mask, reference_region
-from pgmif_core.images.slices import PatientSlices, normalised_slices, windowed
+from pgmif_core.images.slices import normalised_slices
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.images.volumes import imaged_part
 from pgmif_core.methods.registry import METHODS
@@ -106,7 +109,7 @@ def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
     fit, _ = split_training(other)
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
     print(f"{method}, {name} = {value:g}: {len(slices)} slices of {len(fit)} patients")
-    return train(settings, slices, folder)
+    return train(settings, slices, folder, made_from=code_of(train, TrainingSlices))
 
 
 def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -> PatientSlices | None:

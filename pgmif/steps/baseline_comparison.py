@@ -11,28 +11,29 @@ import pandas as pd
 import torch
 
 from pgmif.runs.code_of import code_of
-from pgmif.runs.fused import fused_details, read_fused, write_fused
-from pgmif.runs.outside import check_measurable, outside_file, read_outside
+from pgmif.runs.fused import (
+    fused_details,
+    outside_files,
+    read_fused,
+    run_methods,
+    trained_weights,
+    write_fused,
+)
+from pgmif.runs.outside import check_measurable, read_outside
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
-from pgmif_core.evaluation.measures import cnr, fidelity, fuse_volume, slices_of, sobel_against
-from pgmif_core.fingerprints import file_hash
+from pgmif_core.evaluation.measures import fidelity, fuse_volume
+from pgmif_core.files import file_hash
+from pgmif_core.images.modalities import T2W
+from pgmif_core.images.patient import slices_of
 from pgmif_core.images.regions import head_mask
-from pgmif_core.images.slices import store_fingerprint
+from pgmif_core.images.store import store_fingerprint
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
+from pgmif_core.methods.names import NOT_IN_COMPARISON
 from pgmif_core.methods.pgmif_plus import read_settings
-from pgmif_core.methods.registry import (
-    METHODS,
-    NOT_IN_COMPARISON,
-    T2W,
-    Method,
-    compared_methods,
-    load_generator,
-    method_named,
-)
+from pgmif_core.methods.registry import METHODS
 from pgmif_core.networks.folded import FoldedGenerator
-
-WITH_WEIGHTS = tuple(name for name, method in METHODS.items() if method.needs_weights)
+from pgmif_core.networks.weights import load_generator
 
 
 def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[str, Any]]:
@@ -67,24 +68,6 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
             write_fused(run, patient, name, np.nan_to_num(volume), known)
         rows.append({"subject": subject, "method": name, **known["Fidelity"]})
     return rows
-
-
-def outside_files(run: Run, subject: str) -> dict[str, Path]:
-    """What other programs made of a subject, by method."""
-    folders = run.parameters.outside_methods
-    return {name: outside_file(run.root / folder, subject) for name, folder in folders.items()}
-
-
-def run_methods(run: Run) -> dict[str, Method]:
-    """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
-    known = compared_methods(run.cohort().modalities)
-    ready = {n: m for n, m in known.items() if not m.needs_weights or run.weights(n).exists()}
-    return ready | {name: method_named(name) for name in run.parameters.outside_methods}
-
-
-def trained_weights(run: Run) -> dict[str, Path]:
-    """The weights of every learned method that was trained, the settings of every fitted one."""
-    return {name: run.weights(name) for name in WITH_WEIGHTS if run.weights(name).exists()}
 
 
 def fuse_cohort(run: Run) -> pd.DataFrame:
@@ -144,34 +127,6 @@ def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2,
             for e in epsilons
         ]
     return pd.DataFrame(rows).groupby("epsilon").median().reset_index()
-
-
-def cnr_table(run: Run) -> pd.DataFrame:
-    """Tidy CNR: subject, method, cnr, for all test patients and methods."""
-    rows = []
-    for subject in run.cohort().subjects("test"):
-        patient = run.patient(subject)
-        rows += [
-            {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
-            for name in run_methods(run)
-        ]
-    return pd.DataFrame(rows)
-
-
-def sobel_table(run: Run) -> pd.DataFrame:
-    """Tidy Q: subject, method, reference (a modality), q, for all test patients and methods."""
-    cohort = run.cohort()
-    rows = []
-    for subject in cohort.subjects("test"):
-        patient = run.patient(subject)
-        for name in run_methods(run):
-            volume = read_fused(run, subject, name)
-            rows += [
-                {"subject": subject, "method": name, "reference": modality,
-                 "q": sobel_against(volume, patient, m)}
-                for m, modality in enumerate(cohort.modalities)
-            ]
-    return pd.DataFrame(rows)
 
 
 def fused_slices(run: Run, subject: str) -> dict[str, np.ndarray]:

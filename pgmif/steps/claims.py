@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pgmif_core.evaluation.measures import TARGET
-from pgmif_core.evaluation.paired import COMPARED, says_nothing
-from pgmif_core.methods.registry import NOT_IN_COMPARISON, method_named
+from pgmif_core.evaluation.summary import says_nothing
+from pgmif_core.methods.names import NOT_IN_COMPARISON, PRINTED, TARGET, method_named
 
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
@@ -73,12 +72,12 @@ def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> lis
 def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
     signed = cnr_summary.set_index("method")["cv_percent"]
     printed = f"{cnr_summary.set_index('method').loc[TARGET, 'paper_cv_percent']:.3g} %"
-    if signed[[TARGET, *COMPARED]].isna().any():
+    if signed[[TARGET, *PRINTED]].isna().any():
         return _row("PGMIF has the lowest inter-patient CV of CNR", printed, "none", UNTESTABLE,
                     "a spread between patients needs at least two test patients")
     empty = says_nothing(signed, cnr_summary.set_index("method")["n"])
-    if empty[[TARGET, *COMPARED]].any():
-        mixed = [_label(n) for n in (TARGET, *COMPARED) if empty[n]]
+    if empty[[TARGET, *PRINTED]].any():
+        mixed = [_label(n) for n in (TARGET, *PRINTED) if empty[n]]
         return _row(
             "PGMIF has the lowest inter-patient CV of CNR", printed, f"{signed[TARGET]:.3g} %",
             UNTESTABLE,
@@ -86,7 +85,7 @@ def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
             "CV is not a spread",
         )
     claim = _rank_claim(
-        cnr_summary, "cv_percent", "paper_cv_percent", "inter-patient CV of CNR", COMPARED, False
+        cnr_summary, "cv_percent", "paper_cv_percent", "inter-patient CV of CNR", PRINTED, False
     )
     return claim | {"paper": printed, "here": f"{signed[TARGET]:.3g} %"}
 
@@ -97,14 +96,14 @@ def claims_table(
     """All claims. `sobel_summary` has a column reference; seconds are CPU time of one pair, batch 1."""
     cnr_summary = cnr_summary[~cnr_summary["method"].isin(NOT_IN_COMPARISON)]
     rows = [
-        _rank_claim(cnr_summary, "median", "paper_median", "median CNR", COMPARED),
+        _rank_claim(cnr_summary, "median", "paper_median", "median CNR", PRINTED),
         _cv_claim(cnr_summary),
-        *_p_claims(cnr_summary, "CNR", COMPARED),
+        *_p_claims(cnr_summary, "CNR", PRINTED),
     ]
     for reference in ("T1w", "T2w"):
         table = sobel_summary[sobel_summary["reference"] == reference]
         table = table[~table["method"].isin(NOT_IN_COMPARISON)]
-        fused = tuple(n for n in COMPARED if method_named(n).kind != "source")
+        fused = tuple(n for n in PRINTED if method_named(n).kind != "source")
         rows.append(_rank_claim(
             table, "median", "paper_median", f"generalized Sobel against {reference}", fused
         ))

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from pgmif.cohort.manifest import Cohort, write_manifest
 from pgmif.runs.code_of import code_of
 from pgmif.runs.parameters import Parameters
-from pgmif_core.fingerprints import broken, seal
-from pgmif_core.images.volumes import write_displacement, write_image, write_json
+from pgmif_core.files import broken, seal, write_json
+from pgmif_core.images.volumes import write_displacement, write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
 
 

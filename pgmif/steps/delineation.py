@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 
 from pgmif.runs.code_of import code_of
-from pgmif.runs.fused import read_fused
-from pgmif.runs.parallel import each_patient
+from pgmif.runs.fused import read_fused, run_methods, trained_weights
+from pgmif.runs.parallel import each_patient, over_test_patients
 from pgmif.runs.run import Run
-from pgmif.steps.baseline_comparison import run_methods, trained_weights
 from pgmif.steps.unet import Drawn, UNetSettings, agreement, draw, train_unet
 from pgmif_core.evaluation.measures import fuse_volume
-from pgmif_core.fingerprints import file_hash
-from pgmif_core.images.slices import PatientSlices, store_fingerprint
-from pgmif_core.images.volumes import write_json
-from pgmif_core.methods.registry import NOT_IN_COMPARISON
+from pgmif_core.files import file_hash, write_json
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.regions import head_mask
+from pgmif_core.images.store import store_fingerprint
+from pgmif_core.methods.names import NOT_IN_COMPARISON
+from pgmif_core.metrics.separation import separation, surroundings
 
 
 def all_channels(run: Run) -> str:
@@ -130,3 +131,24 @@ def seed_means(table: pd.DataFrame) -> pd.DataFrame:
     """One row per patient and input: Dice and HD95 averaged over seeds, for paired tests."""
     keys = ["subject", "method"]
     return table.groupby(keys, sort=False)[["dice", "hd95_mm"]].mean().reset_index()
+
+
+def _separation_of(run: Run, subject: str) -> list[dict]:
+    patient = run.patient(subject)
+    gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
+    around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
+    # everything called tumour: what no skill at all reaches
+    chance = 2 * gtv.sum() / (2 * gtv.sum() + around.sum())
+    return [
+        {"subject": subject, "method": name,
+         **separation(read_fused(run, subject, name), gtv, around)._asdict(), "dice_chance": chance}
+        for name in run_methods(run)
+    ]
+
+
+def separation_table(run: Run) -> pd.DataFrame:
+    """Tidy: subject, method, and the separation of tumour from its surroundings.
+
+    Columns auc, separability, dice, and dice_chance, the Dice of calling everything tumour.
+    """
+    return over_test_patients(run, partial(_separation_of, run))

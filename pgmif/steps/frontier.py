@@ -5,23 +5,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from pgmif.runs.fused import read_fused
-from pgmif.runs.parallel import each_patient
+from pgmif.runs.fused import read_fused, run_methods
+from pgmif.runs.parallel import over_test_patients
 from pgmif.runs.run import Run
-from pgmif.steps.baseline_comparison import run_methods
 from pgmif_core.evaluation.frontier import trivial_rows
-from pgmif_core.images.regions import head_mask
-from pgmif_core.methods.registry import ordered_methods
-from pgmif_core.metrics.separation import separation, surroundings
+from pgmif_core.methods.names import ordered_methods
 from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 
 MOST_SLICES = 12  # of a patient, for the standard metrics
-
-
-def _over_test_patients(run: Run, work) -> pd.DataFrame:
-    p = run.parameters
-    done = each_patient(work, run.cohort().subjects("test"), p.workers, p.dask_scheduler)
-    return pd.DataFrame([row for rows in done for row in rows])
 
 
 def _trivial_of(run: Run, subject: str) -> list[dict]:
@@ -30,7 +21,7 @@ def _trivial_of(run: Run, subject: str) -> list[dict]:
 
 def trivial_table(run: Run) -> pd.DataFrame:
     """CNR and Q of every source under every trivial filter; one row per patient and filter."""
-    return _over_test_patients(run, partial(_trivial_of, run))
+    return over_test_patients(run, partial(_trivial_of, run))
 
 
 def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:
@@ -54,7 +45,7 @@ def fusion_metrics_table(run: Run) -> pd.DataFrame:
 
     Sources are rows too. Metrics that need larger slices than the run's are left out.
     """
-    return _over_test_patients(run, partial(_fusion_metrics_of, run))
+    return over_test_patients(run, partial(_fusion_metrics_of, run))
 
 
 def metric_medians(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,22 +63,3 @@ def metric_directions() -> pd.DataFrame:
     ])
 
 
-def _separation_of(run: Run, subject: str) -> list[dict]:
-    patient = run.patient(subject)
-    gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
-    around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
-    # everything called tumour: what no skill at all reaches
-    chance = 2 * gtv.sum() / (2 * gtv.sum() + around.sum())
-    return [
-        {"subject": subject, "method": name,
-         **separation(read_fused(run, subject, name), gtv, around)._asdict(), "dice_chance": chance}
-        for name in run_methods(run)
-    ]
-
-
-def separation_table(run: Run) -> pd.DataFrame:
-    """Tidy: subject, method, and the separation of tumour from its surroundings.
-
-    Columns auc, separability, dice, and dice_chance, the Dice of calling everything tumour.
-    """
-    return _over_test_patients(run, partial(_separation_of, run))

@@ -14,26 +14,18 @@ from pgmif.figures.qc import missing_parts, qc_flags, qc_page
 from pgmif.runs.code_of import code_of
 from pgmif.runs.parameters import Parameters
 from pgmif.steps.cohort import truth_file
-from pgmif_core.files import replacing
-from pgmif_core.fingerprints import file_hash
+from pgmif_core.files import file_hash, replacing
 from pgmif_core.images.checks import image_notes
 from pgmif_core.images.displacements import displacement_error, head_points
 from pgmif_core.images.masks import mask_note
+from pgmif_core.images.modalities import T2W, windowed
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.placement import fraction_inside
 from pgmif_core.images.regions import reference_region
 from pgmif_core.images.registration import register
-from pgmif_core.images.slices import (
-    PatientSlices,
-    known_patient,
-    minmax_per_slice,
-    normalised_slices,
-    read_patient,
-    slice_grid,
-    windowed,
-    write_patient,
-)
+from pgmif_core.images.slices import minmax_per_slice, normalised_slices, slice_grid
+from pgmif_core.images.store import known_patient, read_patient, write_patient
 from pgmif_core.images.volumes import imaged_part, read_displacement, resample, write_image
-from pgmif_core.methods.registry import T2W
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -12,36 +13,38 @@ from pgmif.figures.style import save_figure
 from pgmif.runs.code_of import code_of
 from pgmif.runs.parameters import modality_weights
 from pgmif.runs.released import take_training
-from pgmif.runs.run import Run, write_table
+from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import validation_row
-from pgmif_core.files import replacing
-from pgmif_core.images.slices import PatientSlices, store_fingerprint
-from pgmif_core.images.store import TrainingSlices
+from pgmif_core.files import replacing, write_table
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.store import TrainingSlices, store_fingerprint
+from pgmif_core.methods.names import NAMES
 from pgmif_core.networks.generator import Generator
-from pgmif_core.training.loop import train, write_weights
+from pgmif_core.networks.weights import write_weights
+from pgmif_core.training.loop import train
 from pgmif_core.training.processes import is_first_process
-from pgmif_core.training.step import TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
 
 
 def training_settings(run: Run, method: str) -> TrainingSettings:
     """What a learned method trains with, from the run's parameters."""
     p = run.parameters
     modalities = run.cohort().modalities
-    scale = {"gmmci": p.maximum_scale, "dlmwl": p.mse_scale}.get(method, p.gradient_scale)
+    row = NAMES[method]
     return TrainingSettings(
         method=method,
         modalities=len(modalities),
         sequences=modalities,
         channels=p.channels,
-        start="none" if method == "pgmif_literal" else p.start,
+        start=row.start or p.start,
         epsilon=p.epsilon,
         gradient_weights=modality_weights(p.gradient_weights, modalities),
-        content_scale=scale,
+        content_scale=getattr(p, row.scale),
         adversarial=p.adversarial,
         iterations=p.iterations,
         batch_size=p.batch_size,
         crop=p.crop,
-        learning_rate=p.learning_rate_dlmwl if method == "dlmwl" else p.learning_rate,
+        learning_rate=getattr(p, row.rate),
         discriminator_rate=p.discriminator_rate,
         anneal=p.anneal,
         average_weights=p.average_weights,
@@ -105,12 +108,11 @@ def watched_training(
             rows = pd.concat([earlier[earlier["iteration"] < iteration], rows])
         write_table(rows, log)
         if row["score"] >= rows["score"].max():
-            write_weights(generator, settings, best, iteration)
+            write_weights(generator, asdict(settings), best, iteration)
 
-    watched = store_fingerprint(run.store, [p.subject for p in patients]) + code_of(
-        validation_row
-    )
-    weights = train(settings, slices, folder, watch, watched)
+    watched = store_fingerprint(run.store, [p.subject for p in patients])
+    code = code_of(train, TrainingSlices, validation_row)
+    weights = train(settings, slices, folder, watch, watched + code)
     if not patients:
         return pd.DataFrame({"iteration": []})
     table = pd.read_csv(log)

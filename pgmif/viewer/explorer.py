@@ -14,17 +14,18 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from pgmif.cohort.checks import FURTHER_MODALITIES
 from pgmif.demonstration import LABEL, RUN, demonstration_store
 from pgmif.runs.fused import read_fused
-from pgmif.runs.parameters import Parameters, find_root
+from pgmif.runs.parameters import Parameters
 from pgmif.runs.released import ReleaseError, released_file
-from pgmif.runs.run import Run
+from pgmif.runs.run import Run, find_root
 from pgmif.viewer import Viewer
 from pgmif_core.evaluation.measures import fuse_volume
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.modalities import FURTHER_MODALITIES
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.methods.classical import gradient_domain
-from pgmif_core.methods.registry import compared_methods, method_named, ordered_methods
+from pgmif_core.methods.names import method_named, ordered_methods
+from pgmif_core.methods.registry import compared_methods
 
 FIRST_SHOWN = ("t1w", "t2w", "pgmif", "pgmif_plus", "average", "moi")
 NOW = "fuse now"

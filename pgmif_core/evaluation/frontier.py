@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from pgmif_core.evaluation.measures import cnr, measured_slices, sobel_against
+from pgmif_core.evaluation.measures import cnr, sobel_against
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
-from pgmif_core.images.slices import PatientSlices
+from pgmif_core.images.patient import PatientSlices, measured_slices
 
 BLURS_PX = (2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # σ of a Gaussian
 SHARPENINGS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # weight of the unsharp mask, σ = 1 px

@@ -8,20 +8,19 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from pgmif_core.images.modalities import T1W, T2W
+from pgmif_core.images.patient import PatientSlices, measured_slices, partly_imaged
 from pgmif_core.images.regions import head_mask
-from pgmif_core.images.slices import PatientSlices
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods.pgmif_plus import SIGNAL, standardised
-from pgmif_core.methods.registry import METHODS, T1W, T2W, Method, Weights
+from pgmif_core.methods.names import TARGET
+from pgmif_core.methods.pgmif_plus import standardised
+from pgmif_core.methods.registry import METHODS, Method, Weights
 from pgmif_core.metrics.paper import (
     contrast_correlation,
     contrast_to_noise_ratio,
     generalized_sobel,
 )
 from pgmif_core.networks.generator import Generator
-
-LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
-TARGET = "pgmif"  # the method whose superiority the paper claims
 
 
 def fuse_volume(
@@ -53,15 +52,6 @@ def t2w_where_alone(
     filled = volume.copy()
     filled[partly] = np.where(patient.imaged[partly], volume[partly], seen[:, 0].numpy())
     return filled
-
-
-def partly_imaged(patient: PatientSlices) -> NDArray[np.bool_]:
-    """Slices on which T2w shows some of the head where another source was not imaged."""
-    if patient.imaged is None:
-        return np.zeros(len(patient.sources), bool)
-    head = np.asarray(patient.sources[:, T2W]) > SIGNAL
-    missed = (head & ~np.asarray(patient.imaged)).sum(axis=(1, 2))
-    return missed > LEAST_MISSED * head.sum(axis=(1, 2)).clip(min=1)
 
 
 def cnr(volume: NDArray, patient: PatientSlices, pooled: bool = True) -> float:
@@ -124,18 +114,6 @@ def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
     parts = map(measured_slices, patients)
     rows = [_paper_measures(fuse_volume("t2w", p), p) for p in parts]
     return pd.DataFrame(rows).median().to_dict()
-
-
-def measured_slices(patient: PatientSlices) -> PatientSlices:
-    """Only the slices with tumour or reference region: all that CNR and Q look at."""
-    return slices_of(patient, (patient.gtv | patient.reference).any(axis=(1, 2)))
-
-
-def slices_of(patient: PatientSlices, planes: NDArray[np.bool_]) -> PatientSlices:
-    """Some slices of a patient; `grid` stays that of all."""
-    names = [n for n in ("sources", "gtv", "reference", "imaged") if getattr(patient, n) is not None]
-    arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names}
-    return patient._replace(**arrays)
 
 
 def _paper_measures(volume: NDArray, patient: PatientSlices) -> dict[str, float]:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from pgmif_core.evaluation.statistics import mann_whitney
+from pgmif_core.methods.names import TARGET
 
 PATIENTS = 10  # test patients per method: Methods, "Data"
 SEPARATION = 1e-4  # printed values have three decimals: closer ones count as equal
@@ -82,3 +84,42 @@ def possible_u(
             return None
         found.append(round(float(binary @ solved.x)))
     return found[0], found[1]
+
+
+def printed_consistency(published: pd.DataFrame, patients: int = 10) -> pd.DataFrame:
+    """Whether the paper's printed P values can come from its printed medians and quartiles.
+
+    U counts the pairs in which the other method exceeds PGMIF. `u_needed`: the largest U with an
+    exact P below the printed one, `p_needed` and `p_next` the exact P at it and at the next U;
+    `u_least` and `u_most`: what samples with the printed quartiles allow (`published.possible_u`).
+    """
+    rows = []
+    for (metric, reference), group in published.groupby(["metric", "reference"], dropna=False):
+        group = group.set_index("method")
+        mine = _printed_quartiles(group.loc[TARGET])
+        for name, row in group.drop(TARGET).iterrows():
+            allowed = possible_u(mine, _printed_quartiles(row), patients)
+            p = row["p_versus_pgmif"]
+            needed = largest_u_below(p, patients) if p == p else np.nan
+            rows.append({
+                "metric": metric, "reference": reference, "method": name, "p_printed": p,
+                "u_needed": needed,
+                "p_needed": exact_p(needed, patients, patients) if p == p else np.nan,
+                "p_next": exact_p(needed + 1, patients, patients) if p == p else np.nan,
+                "u_least": allowed[0] if allowed else np.nan,
+                "u_most": allowed[1] if allowed else np.nan,
+                "verdict": _consistency(allowed, needed),
+            })
+    return pd.DataFrame(rows)
+
+
+def _printed_quartiles(row: pd.Series) -> Sequence[float]:
+    return tuple(float(row[c]) for c in ("q1", "median", "q3"))
+
+
+def _consistency(allowed: tuple[int, int] | None, needed: float) -> str:
+    if allowed is None:
+        return "impossible: no sample has these quartiles"
+    if needed != needed:
+        return "no P printed"
+    return "possible" if allowed[0] <= needed else "impossible: the quartiles overlap too much"

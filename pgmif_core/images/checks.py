@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from pgmif_core.images.dicom import Identity
 from pgmif_core.images.masks import displaced
+from pgmif_core.images.modalities import hot_voxels
 from pgmif_core.images.placement import misplaced, oversized
 from pgmif_core.images.regions import head_mask
 from pgmif_core.images.registration import FEWEST_VOXELS
-from pgmif_core.images.slices import hot_voxels
 from pgmif_core.images.volumes import fill_note, imaged_part, overlap_fraction, resample, same_grid
 
 SMALLEST_OVERLAP = 0.1

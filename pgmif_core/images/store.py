@@ -1,13 +1,16 @@
 """Random crops of training slices, read from the store slice by slice."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images.slices import array_path, complete_details, store_fingerprint
+from pgmif_core.files import broken, digest, replacing, seal, write_json
+from pgmif_core.images.patient import PatientSlices
 
 
 class TrainingSlices:
@@ -64,3 +67,81 @@ def _read_slice(path: Path, k: int) -> NDArray[np.float32]:
         count = math.prod(shape[1:])
         file.seek(k * count * dtype.itemsize, 1)
         return np.fromfile(file, dtype, count).reshape(shape[1:])
+
+
+def array_path(store: Path, subject: str, name: str) -> Path:
+    """Where an array of a stored patient lies: sources, gtv, reference or imaged."""
+    return store / f"{subject}_{name}.npy"
+
+
+def write_patient(
+    store: Path, patient: PatientSlices, details: dict, further: Sequence[Path] = ()
+) -> None:
+    """Add a patient to the store; its JSON, removed first and written last, marks it complete.
+
+    It seals the arrays, and `further` files that belong to the patient.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    (store / f"{patient.subject}.json").unlink(missing_ok=True)
+    arrays = {
+        "sources": patient.sources.astype(np.float32),
+        "gtv": patient.gtv,
+        "reference": patient.reference,
+        "imaged": np.ones_like(patient.gtv) if patient.imaged is None else patient.imaged,
+    }
+    paths = {name: array_path(store, patient.subject, name) for name in arrays}
+    for name, array in arrays.items():
+        with replacing(paths[name]) as temporary:
+            np.save(temporary, array)
+    geometry = {
+        "size": patient.grid.GetSize(),
+        "spacing_mm": patient.grid.GetSpacing(),
+        "direction": patient.grid.GetDirection(),
+        "origin_mm": patient.grid.GetOrigin(),
+    }
+    signal = np.flatnonzero(patient.sources.any(axis=(2, 3)).all(axis=1)).tolist()
+    sealed = seal(store, [*paths.values(), *further])
+    notes = {**details, "geometry": geometry, "slices_with_signal": signal, "sealed": sealed}
+    write_json(notes, store / f"{patient.subject}.json")
+
+
+def patient_details(store: Path, subject: str) -> dict | None:
+    """What `write_patient` noted about a patient, or None where it is not complete."""
+    path = store / f"{subject}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def known_patient(store: Path, subject: str, settings: dict) -> dict | None:
+    """The details of a patient that was made with these settings and is whole, or None."""
+    details = patient_details(store, subject)
+    if details is None or details.get("settings") != settings or "sealed" not in details:
+        return None
+    return None if broken(store, details["sealed"]) else details
+
+
+def complete_details(store: Path, subject: str) -> dict:
+    """What `write_patient` noted about a patient; FileNotFoundError where it is not complete."""
+    details = patient_details(store, subject)
+    if details is None:
+        raise FileNotFoundError(f"{subject} is not in {store}; run 01_preprocessing first")
+    return details
+
+
+def read_patient(store: Path, subject: str) -> PatientSlices:
+    """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
+    geometry = complete_details(store, subject)["geometry"]
+    grid = sitk.Image(geometry["size"], sitk.sitkFloat32)
+    grid.SetSpacing(geometry["spacing_mm"])
+    grid.SetDirection(geometry["direction"])
+    grid.SetOrigin(geometry["origin_mm"])
+    sources, gtv, reference, imaged = (
+        np.load(array_path(store, subject, name), mmap_mode="r")
+        for name in ("sources", "gtv", "reference", "imaged")
+    )
+    return PatientSlices(subject, sources, gtv, reference, grid, imaged)
+
+
+def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:
+    """Hash that changes with the patients, their images and how they were preprocessed."""
+    settings = [[s, (patient_details(store, s) or {}).get("settings")] for s in subjects]
+    return digest(settings)

@@ -1,6 +1,5 @@
 """Volumes in and out of files with their geometry (SimpleITK images): NIfTI, NRRD, MetaImage, DICOM."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.files import replacing
+from pgmif_core.files import replacing, write_json
 from pgmif_core.images.dicom import SeriesError, is_of_series, read_series
 from pgmif_core.images.formats import (
     NIFTI_SUFFIXES,
@@ -38,7 +37,6 @@ FEWEST_GREYS = 32  # different values of an image, not of a mask
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 DICOM_SUFFIXES = (".dcm", ".ima")
 WRITTEN_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha", ".mhd")
-
 
 
 def read_image(path: str | os.PathLike, trust: Trust = PLAIN) -> sitk.Image:
@@ -187,13 +185,6 @@ def sidecar_file(path: Path) -> Path:
 def voxel_file(path: Path) -> Path | None:
     """The file of voxels that `write_image` puts beside a .mhd header; None of other formats."""
     return path.with_suffix(".raw") if path.suffix.lower() == ".mhd" else None
-
-
-def write_json(content: Mapping[str, Any], path: Path) -> Path:
-    """Write JSON under a temporary name, then rename."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-    return path
 
 
 def write_displacement(field: sitk.Image, path: Path) -> Path:

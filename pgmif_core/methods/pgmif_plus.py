@@ -18,12 +18,12 @@ from torch import Tensor
 
 from pgmif_core.files import replacing
 from pgmif_core.gradients import gradient_norm, image_gradient
+from pgmif_core.images.slices import SIGNAL
 from pgmif_core.methods.classical import fused_gradient, solve_screened_poisson
 
 Sources = Float[Tensor, "b m h w"]
 Fused = Float[Tensor, "b 1 h w"]
 
-SIGNAL = 0.08  # of a min-max slice: below it is air
 LANDMARKS = (25, 75)  # percentiles of the tissue of a slice …
 STANDARD = (0.3, 0.6)  # … and where they are put
 BOUNDS = {

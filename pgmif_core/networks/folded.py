@@ -9,13 +9,8 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pgmif_core.networks.generator import (
-    LOGIT_MARGIN,
-    Generator,
-    convolve_to_image,
-    enlarging_kernel,
-    tile_kernel,
-)
+from pgmif_core.networks.convolutions import convolve_to_image, enlarging_kernel, tile_kernel
+from pgmif_core.networks.generator import LOGIT_MARGIN, Generator
 
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

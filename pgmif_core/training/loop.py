@@ -5,7 +5,6 @@ an uninterrupted run, because every batch depends on the seed and the iteration 
 """
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,24 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
-from pgmif.runs.code_of import code_of
-from pgmif_core.files import replacing, taken
+from pgmif_core.files import replace_file, taken
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.networks.generator import Generator
+from pgmif_core.networks.weights import write_weights
 from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
-from pgmif_core.training.step import TERMS, Trainer, TrainingSettings
+from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.step import TERMS, Trainer
 
 HISTORY_COLUMNS = ("iteration", *TERMS)
-
-
-def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    with replacing(path) as temporary:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _resume(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:
@@ -64,7 +56,7 @@ def _open_history(path: Path, iteration: int):
         with temporary.open("w", newline="") as file:
             csv.writer(file).writerows([HISTORY_COLUMNS, *rows])
 
-    _replace_file(path, write)
+    replace_file(path, write)
     return path.open("a", newline="", buffering=1)
 
 
@@ -73,21 +65,20 @@ def train(
     slices: TrainingSlices,
     folder: Path,
     watch: Callable[[int, Generator], None] | None = None,
-    watched: str = "",
+    made_from: str = "",
     say: Callable[[str], None] = print,
 ) -> Path:
     """Train and return `folder`/weights.safetensors; also writes history.csv and checkpoints.
 
-    Resumes from the last undamaged checkpoint of the same settings, data and code. `watch(iteration,
-    generator)` is called at every checkpoint with the generator in evaluation mode; `watched` says
-    what it looks at, and training starts over when that changes. In a terminal a bar shows
-    progress; elsewhere one line per epoch. Started by `torchrun` or `fabric run`, every process
-    takes a part of each batch, and the first one alone watches, writes and says. Raises
+    Resumes from the last undamaged checkpoint of the same settings and slices. `watch(iteration,
+    generator)` is called at every checkpoint with the generator in evaluation mode. `made_from` says
+    what else decides the result (code, what is watched): training starts over when that changes. In a
+    terminal a bar shows progress; elsewhere one line per epoch. Started by `torchrun` or `fabric run`,
+    every process takes a part of each batch, and the first one alone watches, writes and says. Raises
     FloatingPointError on divergence, ValueError where a batch cannot be shared evenly, FolderTaken
     where another process trains in `folder`.
     """
-    code = code_of(train, TrainingSlices)
-    trainer = Trainer(settings, slices.fingerprint + watched + code)
+    trainer = Trainer(settings, slices.fingerprint + made_from)
     first, processes = trainer.part[0] == 0, trainer.part[1]
     if settings.batch_size % processes:
         raise ValueError(
@@ -130,21 +121,7 @@ def _loop(
                     watch(done, trainer.result.eval())
                 save_checkpoint(trainer.state(), folder)
     if first:
-        write_weights(trainer.result, settings, folder / "weights.safetensors")
+        write_weights(trainer.result, asdict(settings), folder / "weights.safetensors",
+                      settings.iterations)
 
 
-def write_weights(
-    generator: Generator, settings: TrainingSettings, path: Path, iteration: int | None = None
-) -> Path:
-    """Generator weights as safetensors, with what is needed to rebuild and to trace them.
-
-    `iteration`: where in the training they are from; the end if not given.
-    """
-    metadata = {
-        "iteration": str(settings.iterations if iteration is None else iteration),
-        "generator": json.dumps(generator.settings),
-        "training": json.dumps(asdict(settings)),
-    }
-    tensors = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    _replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))
-    return path

@@ -2,65 +2,22 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pgmif.runs.code_of import code_of
 from pgmif_core.losses import (
     discriminator_loss,
     generator_adversarial_loss,
-    intensity_weighted_mse,
-    maximum_gradient_loss,
-    weighted_gradient_loss,
 )
 from pgmif_core.networks.generator import Generator, PatchDiscriminator
 from pgmif_core.training.processes import average_gradients, open_fabric, share_statistics
+from pgmif_core.training.settings import TrainingSettings, content_loss
 
 TERMS = ("content", "adversarial", "discriminator")
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything that decides the weights, besides the data. `method` names the content term."""
-
-    method: str = "pgmif"
-    modalities: int = 2
-    sequences: tuple[str, ...] = ()  # their names, so that weights are not put to others
-    channels: int = 16
-    start: str = "mean"
-    epsilon: float = 3e-2
-    gradient_weights: tuple[float, ...] = (1.0, 8.0)
-    content_scale: float = 1.0
-    adversarial: bool = True
-    iterations: int = 200
-    batch_size: int = 8
-    crop: int = 96
-    learning_rate: float = 2e-4
-    discriminator_rate: float = 2e-4
-    anneal: bool = True
-    average_weights: bool = True
-    checkpoint_every: int = 25
-    seed: int = 0
-    device: str = "cpu"
-    precision: str = "32-true"
-    compiled: bool = False  # by torch.compile: needs a C++ compiler, and a minute of its own
-
-
-def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tensor]:
-    """The method's content term (fused, sources) → scalar, before scaling."""
-    if settings.method in ("pgmif", "pgmif_literal"):
-        return lambda fused, sources: weighted_gradient_loss(
-            fused, sources, settings.gradient_weights, settings.epsilon
-        )
-    if settings.method == "gmmci":
-        return lambda fused, sources: maximum_gradient_loss(fused, sources, settings.epsilon)
-    if settings.method == "dlmwl":
-        return intensity_weighted_mse
-    raise ValueError(f"no learned method is called {settings.method!r}")
 
 
 def annealing(iteration: int, iterations: int) -> float:
@@ -91,9 +48,9 @@ class Trainer:
     step would be reduced twice, and their gradients fit in one message.
     """
 
-    def __init__(self, settings: TrainingSettings, data: str = ""):
+    def __init__(self, settings: TrainingSettings, made_from: str = ""):
         self.settings = settings
-        self.fingerprint = _fingerprint(settings, data)
+        self.fingerprint = _fingerprint(settings, made_from)
         self.fabric = open_fabric(settings.device, settings.precision)
         self.content = content_loss(settings)
         with torch.random.fork_rng(devices=[]):
@@ -222,13 +179,12 @@ class Trainer:
         self.iteration = state["iteration"]
 
 
-def _fingerprint(settings: TrainingSettings, data: str) -> str:
-    """What decides the weights at a given iteration: settings, data and code.
+def _fingerprint(settings: TrainingSettings, made_from: str) -> str:
+    """What decides the weights at a given iteration: settings, and what else they are made from.
 
     Where it is computed is not: a checkpoint of two processes goes on in one. How long the training
     lasts is part of it only where the learning rates are annealed.
     """
     length = settings.iterations if settings.anneal else 0
     decisive = asdict(replace(settings, iterations=length, checkpoint_every=1, device=""))
-    code = code_of(Trainer)
-    return json.dumps({**decisive, "data": data, "code": code}, sort_keys=True)
+    return json.dumps({**decisive, "made_from": made_from}, sort_keys=True)

@@ -1,0 +1,29 @@
+"""The claims as a table."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
+
+
+@in_style
+def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
+    """The claims as a table: printed, here, verdict (in words as well as colour)."""
+    colours = {"holds": "#009E73", "not reproduced": "#D55E00", "cannot be tested": "#666666"}
+    figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
+    ax = axes[0, 0]
+    ax.axis("off")
+    shown = claims[["claim", "paper", "here", "verdict"]]
+    table = ax.table(shown.to_numpy(), colLabels=list(shown), loc="center", cellLoc="left",
+                     colWidths=[0.46, 0.19, 0.17, 0.18])
+    table.auto_set_font_size(False)
+    table.set_fontsize(7)
+    for (row, column), cell in table.get_celld().items():
+        cell.set_linewidth(0.3)
+        cell.set_edgecolor("#bbbbbb")
+        if row == 0:
+            cell.set_text_props(weight="bold")
+        elif column == 3:
+            cell.set_text_props(color=colours[claims["verdict"].iloc[row - 1]], weight="bold")
+    name_cohort(figure, label)
+    return figure

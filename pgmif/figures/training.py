@@ -1,0 +1,43 @@
+"""Loss terms and validation scores of a training."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
+
+
+@in_style
+def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str, label: str) -> Figure:
+    """Loss terms per iteration (thin) with their running mean, and validation patients' scores."""
+    figure, axes = new_figure(PAGE_INCHES, 2.4, 1, 3)
+    smooth = history.rolling(max(1, len(history) // 25), min_periods=1).mean()
+    content, adversarial, scores = axes[0]
+    content.plot(history["iteration"], history["content"], color="#0072B2", alpha=0.25)
+    content.plot(smooth["iteration"], smooth["content"], color="#0072B2")
+    content.set_title("content term")
+    for name, colour in (("adversarial", "#D55E00"), ("discriminator", "#009E73")):
+        adversarial.plot(history["iteration"], history[name], color=colour, alpha=0.2)
+        adversarial.plot(smooth["iteration"], smooth[name], color=colour, label=name)
+    adversarial.set_title("adversarial terms")
+    adversarial.legend(frameon=False)
+    shown = {
+        "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w",
+        "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
+    }
+    for (name, text), colour in zip(
+        shown.items(), ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True
+    ):
+        if name in validation:
+            scores.plot(validation["iteration"], validation[name], "o-", color=colour,
+                        label=text, markersize=3)
+    for iteration in validation.loc[validation["kept"], "iteration"] if "kept" in validation else ():
+        scores.axvline(iteration, color="k", linewidth=0.7, linestyle=":", label="weights kept")
+    scores.set_title("validation patients, median")
+    scores.set_ylim(bottom=0)
+    if len(validation):
+        scores.legend(frameon=False, loc="lower right", fontsize=6, labelspacing=0.2)
+    for ax in axes[0]:
+        ax.set_xlabel("iteration")
+    figure.suptitle(title, fontsize=9)
+    name_cohort(figure, label)
+    return figure

@@ -1,0 +1,51 @@
+"""Step 05: the tumour CNR of every method on every test patient."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pgmif.runs.fused import read_fused, run_methods
+from pgmif.runs.run import Run
+from pgmif_core.evaluation.measures import cnr
+from pgmif_core.evaluation.statistics import bootstrap_interval
+from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
+from pgmif_core.methods.names import TARGET, ordered_methods
+from pgmif_core.metrics.paper import inter_patient_cv
+
+
+def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
+
+    `table` has columns subject, method, cnr. `median_low` … `cv_high` are 95 % BCa bootstrap
+    intervals. With fewer than two patients CV and P are NaN, with fewer than five the intervals.
+    """
+    target = table.loc[table["method"] == TARGET, "cnr"]
+    rows = []
+    for name in ordered_methods(table["method"]):
+        values = table.loc[table["method"] == name, "cnr"]
+        cv = bootstrap_interval(values, _cv)
+        rows.append({
+            "method": name,
+            **spread_of(values),
+            "cv_percent": inter_patient_cv(values) if len(values) > 1 else np.nan,
+            "cv_low": cv.low,
+            "cv_high": cv.high,
+            "p_versus_pgmif": p_versus(target, values, name),
+        })
+    return beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
+
+
+def cnr_table(run: Run) -> pd.DataFrame:
+    """Tidy CNR: subject, method, cnr, for all test patients and methods."""
+    rows = []
+    for subject in run.cohort().subjects("test"):
+        patient = run.patient(subject)
+        rows += [
+            {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
+            for name in run_methods(run)
+        ]
+    return pd.DataFrame(rows)
+
+
+def _cv(values: NDArray, axis: int = -1) -> NDArray:
+    return values.std(ddof=1, axis=axis) / values.mean(axis=axis) * 100
