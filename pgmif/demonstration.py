@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from pgmif.cohort.manifest import read_manifest
@@ -13,11 +12,10 @@ from pgmif.runs.code_of import code_of
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.parameters import Parameters
 from pgmif.steps.cohort import phantom_size
-from pgmif_core.images.patient import PatientSlices
-from pgmif_core.images.regions import reference_region
-from pgmif_core.images.slices import SLICE_SIZE, minmax_per_slice, place_on_slices, slice_grid
+from pgmif_core.images.patient import PatientSlices, patient_of, place_sources, with_reference
+from pgmif_core.images.slices import SLICE_SIZE, slice_grid
 from pgmif_core.images.store import known_patient, write_patient
-from pgmif_core.images.volumes import resample
+from pgmif_core.images.volumes import mask_on
 from pgmif_core.phantom import Phantom, PhantomSize, make_phantom
 
 RUN = "explore-phantoms"
@@ -31,16 +29,9 @@ def aligned_slices(phantom: Phantom, subject: str, size: int = SLICE_SIZE) -> Pa
     Instead of being registered, T1w is moved back by the inverse of its true displacement.
     """
     grid = slice_grid(phantom.T2w, size)
-    back = sitk.InvertDisplacementField(phantom.displacement, INVERSION)
-    placed = (
-        place_on_slices(phantom.T1w, grid, sitk.DisplacementFieldTransform(back)),
-        place_on_slices(phantom.T2w, grid),
-    )
-    sources = np.stack([minmax_per_slice(sitk.GetArrayFromImage(image)) for image in placed], axis=1)
-    gtv = sitk.GetArrayFromImage(resample(phantom.gtv, grid, nearest=True)) > 0
-    spacing = grid.GetSpacing()
-    reference = reference_region(np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]))
-    return PatientSlices(subject, sources, gtv, reference, grid)
+    back = sitk.DisplacementFieldTransform(sitk.InvertDisplacementField(phantom.displacement, INVERSION))
+    placed = place_sources({"T1w": phantom.T1w, "T2w": phantom.T2w}, grid, {"T1w": back})
+    return with_reference(patient_of(subject, placed, grid, mask_on(phantom.gtv, grid)))
 
 
 def phantom_slices(seed: int, size: PhantomSize | None = None, subject: str = "") -> PatientSlices:

@@ -10,11 +10,15 @@ import SimpleITK as sitk
 
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against, t2w_where_alone
 from pgmif_core.images.modalities import windowed
-from pgmif_core.images.patient import PatientSlices, partly_imaged
-from pgmif_core.images.regions import reference_region
+from pgmif_core.images.patient import (
+    partly_imaged,
+    patient_of,
+    place_sources,
+    with_reference,
+)
 from pgmif_core.images.registration import Registration, register
 from pgmif_core.images.slices import normalised_slices, place_on_slices, slice_grid
-from pgmif_core.images.volumes import ImageError, overlap_fraction, resample
+from pgmif_core.images.volumes import ImageError, mask_on, overlap_fraction, resample
 from pgmif_core.methods.pgmif_plus import PlusSettings
 from pgmif_core.networks.generator import Generator
 
@@ -41,7 +45,6 @@ def fuse_images(
     resized to `slice_size`, fused, and the result is resampled to the T2w grid. Raises ImageError
     where sequences do not overlap in space, ValueError where weights and sequences do not fit.
     """
-    images = {name: windowed(image, name) for name, image in images.items()}
     t2w = images["T2w"]
     names = ["T1w", "T2w", *(n for n in images if n not in ("T1w", "T2w"))]
     for name in names:
@@ -52,21 +55,14 @@ def fuse_images(
             )
     if isinstance(weights, (Generator, PlusSettings)):
         names = _in_the_order_of(weights, names)
-    grid = slice_grid(t2w, slice_size)
-    planes, parts, registrations = [], [], {}
-    for name in names:
-        transform = None
-        if name != "T2w":
-            say(f"registering {name} to T2w")
-            registrations[name] = result = register(t2w, images[name], seed)
-            transform = None if result.stage == "aligned" else result.transform
-        plane, part = normalised_slices(images[name], grid, transform)
-        planes.append(plane)
-        parts.append(part)
+    grid, fixed, registrations = slice_grid(t2w, slice_size), windowed(t2w, "T2w"), {}
+    for name in (n for n in names if n != "T2w"):
+        say(f"registering {name} to T2w")
+        registrations[name] = register(fixed, windowed(images[name], name), seed)
+    transforms = {name: result.moves for name, result in registrations.items()}
+    placed = place_sources({name: images[name] for name in names}, grid, transforms)
     say(f"fusing {grid.GetSize()[2]} slices")
-    sources, imaged = np.stack(planes, axis=1), np.all(parts, axis=0)
-    nothing = np.zeros(imaged.shape, bool)
-    patient = PatientSlices("", sources, nothing, nothing, grid, imaged)
+    patient = patient_of("", placed, grid)
     volume = t2w_where_alone(fuse_volume(method, patient, weights), method, patient)
     fused = sitk.GetImageFromArray(np.asarray(volume, np.float32))
     fused.CopyInformation(grid)
@@ -100,32 +96,26 @@ def measure(
     `reference` the calmest window near the tumour in all sources is taken, as in the pipeline.
     """
     grid = slice_grid(fused, slice_size)
-    placed = {n: normalised_slices(windowed(image, n), grid) for n, image in sources.items()}
-    planes = [plane for plane, _ in placed.values()]
-    stack, imaged = np.stack(planes, axis=1), np.all([part for _, part in placed.values()], axis=0)
-    # as in the pipeline: a slice that a source does not show is not measured
-    covered = imaged & stack.any(axis=(2, 3)).all(axis=1)[:, None, None]
-    drawn = sitk.GetArrayFromImage(resample(sitk.Cast(gtv > 0, sitk.sitkUInt8), grid, nearest=True)) > 0
+    placed = place_sources(sources, grid)
+    drawn = mask_on(gtv, grid)
     if not drawn.any():
         raise ImageError("expected the GTV inside the fused image, found no voxel of it there; do they "
                          "share one space?")
-    mask = drawn & covered
-    if not mask.any():
+    # as in the pipeline: a slice that a source does not show is not measured
+    patient = patient_of("", placed, grid, drawn)
+    if not patient.gtv.any():
         raise ImageError(f"expected sources that show the tumour, found none of its slices on all of "
                          f"{', '.join(sources)}")
     if reference is None:
-        spacing = grid.GetSpacing()
-        region = reference_region(
-            np.moveaxis(stack, 1, 0), mask, (spacing[1], spacing[0]), imaged=covered)
+        patient = with_reference(patient)
     else:
-        inside = resample(sitk.Cast(reference > 0, sitk.sitkUInt8), grid, nearest=True)
-        region = (sitk.GetArrayFromImage(inside) > 0) & covered
+        region = mask_on(reference, grid) & placed.covered & placed.imaged
+        patient = patient._replace(reference=region)
     volume = sitk.GetArrayFromImage(place_on_slices(fused, grid))
     if volume.min() < -1e-3 or volume.max() > 1 + 1e-3:
         volume, _ = normalised_slices(windowed(fused, ""), grid)
-    patient = PatientSlices("", stack, mask, region, grid)
     rows = []
-    for name, own in {"fused": volume, **dict(zip(sources, planes, strict=True))}.items():
+    for name, own in {"fused": volume, **dict(zip(sources, patient.volumes, strict=True))}.items():
         row = {"image": name, "cnr": cnr(own, patient)}
         row |= {f"q_{s}": sobel_against(own, patient, m) for m, s in enumerate(sources)}
         rows.append(row)

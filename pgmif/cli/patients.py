@@ -110,8 +110,7 @@ def _check_registered(folder: Path | None, names: list[str], force: bool) -> Non
 
 def _save_registered(folder: Path, images: dict[str, sitk.Image], fused: "Fused") -> None:
     for name, image in images.items():
-        moved = name in fused.registrations and fused.registrations[name].stage != "aligned"
-        transform = fused.registrations[name].transform if moved else None
+        transform = fused.registrations[name].moves if name in fused.registrations else None
         write_image(resample(image, images["T2w"], transform), folder / f"{name}.nii.gz")
 
 

@@ -13,7 +13,7 @@ from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images.modalities import CT_WINDOW_HU, windowed
 from pgmif_core.images.patient import PatientSlices, largest_slice
 from pgmif_core.images.slices import slice_grid
-from pgmif_core.images.volumes import resample
+from pgmif_core.images.volumes import mask_on, resample
 from pgmif_core.methods.names import method_named
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
@@ -48,7 +48,7 @@ def contact_sheet(
         ax.axis("off")
     for number, patient in enumerate(patients):
         block, column = divmod(number, columns)
-        k = largest_slice(patient)
+        k = patient.largest
         for m, modality in enumerate(modalities):
             ax = axes[block * len(modalities) + m, column]
             _plain(ax, patient.sources[k, m], f"{patient.subject} {modality}")
@@ -73,8 +73,8 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
         space = cohort.value(subject, "gtv_space", "T2w")
         gtv = read_gtv(cohort, subject)
         grid = slice_grid(t2w)
-        masks = sitk.GetArrayFromImage(resample(gtv, grid, nearest=True)) > 0
-        k = int(np.argmax(masks.sum(axis=(1, 2))))
+        masks = mask_on(gtv, grid)
+        k = largest_slice(masks)
         for m, modality in enumerate(modalities):
             image = windowed(cohort.image(subject, modality), modality)
             plane = sitk.GetArrayFromImage(resample(image, grid))[k]

@@ -30,7 +30,7 @@ class Case:
     """One slice of a phantom: `t2w`, and boolean `tumour` and `reference`, each (h, w)."""
 
     def __init__(self, patient: PatientSlices):
-        k = int(patient.gtv.sum(axis=(1, 2)).argmax())
+        k = patient.largest
         self.t1w, self.t2w = (np.array(patient.sources[k, m], np.float64) for m in (0, 1))
         self.tumour, self.reference = np.array(patient.gtv[k]), np.array(patient.reference[k])
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pgmif.runs.code_of import code_of
@@ -17,12 +16,8 @@ from pgmif.runs.run import Run
 from pgmif.steps.pgmif_plus import SEEDS, seed_settings
 from pgmif.steps.training import split_training, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
-from pgmif_core.images.modalities import windowed
-from pgmif_core.images.patient import PatientSlices, measured_slices
-from pgmif_core.images.regions import head_mask, reference_region
-from pgmif_core.images.slices import normalised_slices
+from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
 from pgmif_core.images.store import TrainingSlices
-from pgmif_core.images.volumes import imaged_part
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.paper import contrast_correlation
 from pgmif_core.training.loop import train
@@ -118,28 +113,18 @@ def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -
     p = run.parameters
     window = value if name == "window" else p.reference_window_mm
     farthest = value if name == "distance" else p.reference_farthest_mm
-    spacing = patient.grid.GetSpacing()
     try:
-        region = reference_region(
-            np.moveaxis(np.asarray(patient.sources), 1, 0), np.asarray(patient.gtv),
-            (spacing[1], spacing[0]), window, p.reference_nearest_mm, farthest, patient.imaged,
-        )
+        return with_reference(patient, window, p.reference_nearest_mm, farthest)
     except ValueError:  # no such window: this patient cannot be measured like that
         return None
-    return patient._replace(reference=region)
 
 
 def _unregistered(run: Run, patient: PatientSlices) -> PatientSlices:
     """The same patient with every other sequence where the scanner put it."""
     cohort = run.cohort()
-    planes = [np.asarray(patient.sources[:, m]) for m in range(len(cohort.modalities))]
-    parts = [imaged_part(cohort.image(patient.subject, "T2w"), patient.grid)]
-    for m, modality in enumerate(cohort.modalities):
-        if modality != "T2w":
-            image = windowed(cohort.image(patient.subject, modality), modality)
-            planes[m], part = normalised_slices(image, patient.grid)
-            parts.append(part)
-    return patient._replace(sources=np.stack(planes, axis=1), imaged=np.all(parts, axis=0))
+    images = {modality: cohort.image(patient.subject, modality) for modality in cohort.modalities}
+    placed = place_sources(images, patient.grid)
+    return patient._replace(sources=placed.sources, imaged=placed.imaged)
 
 
 def _varied(run: Run, name: str, value: float, patient: PatientSlices) -> PatientSlices | None:
@@ -158,8 +143,7 @@ def measured_variant(
     if whole is None:
         return []
     patient = measured_slices(whole)
-    sources = np.moveaxis(np.asarray(patient.sources), 1, 0)
-    head = head_mask(sources)
+    sources, head = patient.volumes, patient.head
     truth = measured_slices(run.patient(subject)._replace(reference=whole.reference))
     rows = []
     for method in ABLATIONS[name].methods:

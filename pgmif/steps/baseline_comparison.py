@@ -26,7 +26,6 @@ from pgmif_core.evaluation.measures import fidelity, fuse_volume
 from pgmif_core.files import file_hash
 from pgmif_core.images.modalities import T2W
 from pgmif_core.images.patient import slices_of
-from pgmif_core.images.regions import head_mask
 from pgmif_core.images.store import store_fingerprint
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods.names import NOT_IN_COMPARISON
@@ -43,7 +42,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     """
     patient, epsilon = run.patient(subject), run.parameters.epsilon
     code = code_of(fuse_volume, fidelity, read_outside, write_fused)
-    head = head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0))
+    head = patient.head
     outside = outside_files(run, subject)
     rows = []
     for name, method in run_methods(run).items():
@@ -131,7 +130,7 @@ def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2,
 
 def fused_slices(run: Run, subject: str) -> dict[str, np.ndarray]:
     """The largest tumour slice of a patient under every method of the comparison."""
-    k = int(np.argmax(run.patient(subject).gtv.sum(axis=(1, 2))))
+    k = run.patient(subject).largest
     names = [n for n in run_methods(run) if n not in NOT_IN_COMPARISON]
     return {name: read_fused(run, subject, name)[k] for name in names}
 
@@ -142,7 +141,7 @@ def patient_rows(run: Run, subjects: list[str]) -> dict[str, tuple[dict[str, np.
     modalities = run.cohort().modalities
     for subject in subjects:
         patient = run.patient(subject)
-        k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+        k = patient.largest
         images = {m: np.array(patient.sources[k, i]) for i, m in enumerate(modalities)}
         images["pgmif"] = read_fused(run, subject, "pgmif")[k]
         rows[subject] = (images, np.array(patient.gtv[k]))

@@ -15,7 +15,6 @@ from pgmif.steps.unet import Drawn, UNetSettings, agreement, draw, train_unet
 from pgmif_core.evaluation.measures import fuse_volume
 from pgmif_core.files import file_hash, write_json
 from pgmif_core.images.patient import PatientSlices
-from pgmif_core.images.regions import head_mask
 from pgmif_core.images.store import store_fingerprint
 from pgmif_core.methods.names import NOT_IN_COMPARISON
 from pgmif_core.metrics.separation import separation, surroundings
@@ -90,7 +89,7 @@ def _rows_of(run: Run, name: str) -> list[dict]:
         for subject in run.cohort().subjects("test"):
             patient = run.patient(subject)
             drawn = draw(unet, _test_images(run, patient, name))
-            spacing = patient.grid.GetSpacing()[::-1]
+            spacing = patient.spacing_mm
             rows.append({
                 "subject": subject, "method": name, "seed": seed,
                 **agreement(drawn, np.asarray(patient.gtv), spacing)._asdict(),
@@ -135,8 +134,8 @@ def seed_means(table: pd.DataFrame) -> pd.DataFrame:
 
 def _separation_of(run: Run, subject: str) -> list[dict]:
     patient = run.patient(subject)
-    gtv, spacing = np.asarray(patient.gtv), patient.grid.GetSpacing()[::-1]
-    around = surroundings(gtv, head_mask(np.moveaxis(np.asarray(patient.sources), 1, 0)), spacing)
+    gtv, spacing = np.asarray(patient.gtv), patient.spacing_mm
+    around = surroundings(gtv, patient.head, spacing)
     # everything called tumour: what no skill at all reaches
     chance = 2 * gtv.sum() / (2 * gtv.sum() + around.sum())
     return [

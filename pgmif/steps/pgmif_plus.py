@@ -107,7 +107,7 @@ def idea_images(patient: PatientSlices, settings: PlusSettings) -> dict[str, NDA
 
     All with the same shares, so that only the idea differs.
     """
-    k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+    k = patient.largest
     pair = torch.from_numpy(np.array(patient.sources[k : k + 1]))
     images = {name: METHODS[name](pair)[0, 0].numpy() for name in ("t1w", "t2w", "t2w_standardised")}
     for idea, change in IDEAS.items():

@@ -1,9 +1,9 @@
 """Step 01: one patient registered, cut into slices and stored."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,12 @@ from pgmif_core.images.checks import image_notes
 from pgmif_core.images.displacements import displacement_error, head_points
 from pgmif_core.images.masks import mask_note
 from pgmif_core.images.modalities import T2W, windowed
-from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.patient import PatientSlices, patient_of, place_sources, with_reference
 from pgmif_core.images.placement import fraction_inside
-from pgmif_core.images.regions import reference_region
 from pgmif_core.images.registration import register
-from pgmif_core.images.slices import minmax_per_slice, normalised_slices, slice_grid
+from pgmif_core.images.slices import minmax_per_slice, slice_grid
 from pgmif_core.images.store import known_patient, read_patient, write_patient
-from pgmif_core.images.volumes import imaged_part, read_displacement, resample, write_image
+from pgmif_core.images.volumes import imaged_part, mask_on, read_displacement, resample, write_image
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
 
@@ -43,35 +42,31 @@ def preprocess_patient(
     if known:
         return known["row"]
     start = time.perf_counter()
-    grid = slice_grid(cohort.image(subject, "T2w"), parameters.slice_size)
-    aligned = _aligned_sources(cohort, parameters, registered, subject, grid)
-    sources, transforms, row = aligned.sources, aligned.transforms, aligned.row
+    images = {modality: cohort.image(subject, modality) for modality in cohort.modalities}
+    grid = slice_grid(images["T2w"], parameters.slice_size)
+    transforms, row, notes = _registered(cohort, parameters, registered, subject, images)
+    placed = place_sources(images, grid, transforms)
     drawn, cut, noted = _gtv_on_grid(cohort, subject, grid, transforms)
-    # where a source has no image, its zeros would count as an edge-free, noise-free scan
-    imaged = np.all(aligned.parts, axis=0)
-    covered = sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
-    gtv = drawn & covered & imaged
-    if not gtv.any():
+    patient = patient_of(subject, placed, grid, drawn)
+    if not patient.gtv.any():
         raise ValueError(
             f"{subject}: expected every modality to image the tumour, found no slice with tumour "
             f"({np.flatnonzero(drawn.any(axis=(1, 2))).tolist()} of {len(drawn)}) that all of "
             f"{', '.join(cohort.modalities)} cover. Remove the patient, or bring a scan that does."
         )
-    reference = _reference(cohort, subject, parameters, sources, gtv, grid, imaged) & covered & imaged
-    spacing = grid.GetSpacing()
+    reference = _reference(cohort, parameters, patient) & placed.covered & placed.imaged
+    patient = patient._replace(reference=reference)
     row |= {
-        "slices": len(sources),
-        "gtv_slices": int(gtv.any(axis=(1, 2)).sum()),
-        "gtv_slices_not_imaged": int((drawn & ~covered).any(axis=(1, 2)).sum()),
+        "slices": len(patient.sources),
+        "gtv_slices": int(patient.gtv.any(axis=(1, 2)).sum()),
+        "gtv_slices_not_imaged": int((drawn & ~placed.covered).any(axis=(1, 2)).sum()),
         "gtv_cut_percent": round(100 * cut, 1),
-        "gtv_ml": round(float(gtv.sum() * np.prod(spacing) / 1000), 2),
+        "gtv_ml": round(float(patient.gtv.sum() * np.prod(grid.GetSpacing()) / 1000), 2),
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    parts = dict(zip(cohort.modalities, aligned.parts, strict=True))
-    seen = [*noted, *missing_parts(parts, sources[:, T2W], drawn), *aligned.notes]
+    seen = [*noted, *missing_parts(placed.parts, patient.sources[:, T2W], drawn), *notes]
     row["flags"] = "; ".join(filter(None, [qc_flags(row, cohort.modalities), *seen]))
-    patient = PatientSlices(subject, sources, gtv, reference, grid, imaged)
     page = _save_qc_page(cohort, registered.parent / "qc", patient, transforms)
     moved = [_registered_file(registered, subject, m) for m in cohort.modalities if m != "T2w"]
     write_patient(store, patient, {"settings": settings, "row": row}, [page, *moved])
@@ -95,45 +90,30 @@ def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str
     return settings | {n: cohort.value(subject, n) for n in ("split", "gtv_space", *CHOICES)}
 
 
-class _Aligned(NamedTuple):
-    """Sources (slices, m, h, w) on the slice grid, where each was imaged, the transforms that brought
-    them there, the registration's row and flags."""
-
-    sources: np.ndarray
-    parts: list[np.ndarray]
-    transforms: dict[str, sitk.Transform | None]
-    row: dict[str, Any]
-    notes: list[str]
-
-
-def _aligned_sources(
-    cohort: Cohort, parameters: Parameters, registered: Path, subject: str, grid: sitk.Image
-) -> _Aligned:
-    read = cohort.image(subject, "T2w")
-    t2w, notes = windowed(read, "T2w"), image_notes("T2w", read)
-    planes, parts, row, transforms = [], [], {"subject": subject}, {"T2w": None}
-    for modality in cohort.modalities:
-        image = t2w
-        if modality != "T2w":
-            whole = cohort.image(subject, modality)
-            image, notes = windowed(whole, modality), notes + image_notes(modality, whole)
-            result = register(t2w, image, parameters.seed, parameters.register_bspline,
-                              parameters.register_affine)
-            transforms[modality] = None if result.stage == "aligned" else result.transform
-            moved = resample(whole, t2w, transforms[modality])
-            write_image(moved, _registered_file(registered, subject, modality))
-            row |= _registration_row(cohort, subject, modality, result, t2w)
-        plane, part = normalised_slices(image, grid, transforms[modality])
-        planes.append(plane)
-        parts.append(part)
-    return _Aligned(np.stack(planes, axis=1), parts, transforms, row, notes)
+def _registered(
+    cohort: Cohort, parameters: Parameters, registered: Path, subject: str,
+    images: Mapping[str, sitk.Image],
+) -> tuple[dict[str, sitk.Transform | None], dict[str, Any], list[str]]:
+    """The transforms that bring every sequence to T2w, the registration's row, what deserves a look."""
+    t2w = windowed(images["T2w"], "T2w")
+    transforms, row, notes = {}, {"subject": subject}, image_notes("T2w", images["T2w"])
+    for modality, image in images.items():
+        if modality == "T2w":
+            continue
+        result = register(t2w, windowed(image, modality), parameters.seed, parameters.register_bspline,
+                          parameters.register_affine)
+        transforms[modality] = result.moves
+        write_image(resample(image, t2w, result.moves), _registered_file(registered, subject, modality))
+        row |= _registration_row(cohort, subject, modality, result, t2w)
+        notes = notes + image_notes(modality, image)
+    return transforms, row, notes
 
 
 def _save_qc_page(
     cohort: Cohort, folder: Path, patient: PatientSlices,
     transforms: dict[str, sitk.Transform | None],
 ) -> Path:
-    k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+    k = patient.largest
     sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
     page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms, patient.gtv[k])
     path = folder / f"{patient.subject}.png"
@@ -167,27 +147,21 @@ def _registration_row(
     return {prefix + name: value for name, value in numbers.items()}
 
 
-def _reference(
-    cohort: Cohort, subject: str, parameters: Parameters, sources: np.ndarray, gtv: np.ndarray,
-    grid: sitk.Image, imaged: np.ndarray,
-) -> np.ndarray:
+def _reference(cohort: Cohort, parameters: Parameters, patient: PatientSlices) -> np.ndarray:
     """The reference region: the manifest's, drawn on T2w, or else the calmest window nearby."""
+    subject = patient.subject
     if cohort.value(subject, "reference"):
-        drawn = read_reference(cohort, subject)
-        reference = sitk.GetArrayFromImage(resample(drawn, grid, nearest=True)) > 0
+        reference = mask_on(read_reference(cohort, subject), patient.grid)
         if not reference.any():
             raise ValueError(f"{subject}: the reference region has no voxel on the T2w slices")
         return reference
-    spacing = grid.GetSpacing()
+    p = parameters
     try:
-        return reference_region(
-            np.moveaxis(sources, 1, 0), gtv, (spacing[1], spacing[0]),
-            parameters.reference_window_mm, parameters.reference_nearest_mm,
-            parameters.reference_farthest_mm, imaged,
-        )
+        limits = p.reference_window_mm, p.reference_nearest_mm, p.reference_farthest_mm
+        return with_reference(patient, *limits).reference
     except ValueError as error:
         if subject in cohort.subjects("train"):
-            return np.zeros_like(gtv)  # training needs no reference; the table shows 0 slices
+            return patient.reference  # empty: training needs none, and the table shows 0 slices
         raise ValueError(f"{subject}: {error}") from error
 
 
@@ -198,8 +172,7 @@ def _gtv_on_grid(
     was done to read it."""
     space = cohort.value(subject, "gtv_space", "T2w")
     drawn = read_gtv(cohort, subject)
-    placed = resample(drawn, grid, transforms[space], nearest=True)
-    gtv = sitk.GetArrayFromImage(placed) > 0
+    gtv = mask_on(drawn, grid, transforms.get(space))
     if not gtv.any():
         raise ValueError(
             f"{subject}: the GTV ({cohort.file(subject, 'gtv')}) has no voxel left on the "
@@ -218,7 +191,7 @@ def registration_panels(
     panels = {}
     for subject in subjects:
         patient = read_patient(store, subject)
-        k = int(np.argmax(patient.gtv.sum(axis=(1, 2))))
+        k = patient.largest
         t1w = windowed(cohort.image(subject, "T1w"), "T1w")
         moved = sitk.GetArrayFromImage(resample(t1w, patient.grid))[k : k + 1]
         before = minmax_per_slice(moved, imaged_part(t1w, patient.grid)[k : k + 1])[0]

@@ -1,6 +1,7 @@
 """The slice viewer for notebooks: several images of one patient side by side, drawn in the browser.
 
-    from pgmif.viewer import view
+    from pgmif_core.images.patient import largest_slice
+from pgmif.viewer import view
     view({"T1w": "t1.nii.gz", "T2w": "t2.nii.gz", "fused": array}, gtv="gtv.nii.gz")
 
 Linked slices, zoom, window and cursor; difference and checkerboard against any panel; outlines; CNR and
@@ -25,6 +26,7 @@ from pgmif.viewer.volumes import (
     measures_of,
     typical_range,
 )
+from pgmif_core.images.patient import largest_slice
 
 try:
     import anywidget
@@ -121,7 +123,7 @@ class Viewer(anywidget.AnyWidget):
             outlines.append({"name": f"outline {name}", "label": name, "version": version,
                              "colour": OUTLINE_COLOURS[name]})
         tumour = found.masks.get("GTV")
-        largest = int(tumour.sum(axis=(1, 2)).argmax()) if tumour is not None else shape[0] // 2
+        largest = largest_slice(tumour) if tumour is not None else shape[0] // 2
         self._found, self._sources, self._pixels = found, measured, pixels
         with self.hold_sync():
             if self.shape != shape:

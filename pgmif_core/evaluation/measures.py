@@ -10,7 +10,6 @@ from skimage.metrics import structural_similarity
 
 from pgmif_core.images.modalities import T1W, T2W
 from pgmif_core.images.patient import PatientSlices, measured_slices, partly_imaged
-from pgmif_core.images.regions import head_mask
 from pgmif_core.losses import relative_alignment
 from pgmif_core.methods.names import TARGET
 from pgmif_core.methods.pgmif_plus import standardised
@@ -79,13 +78,12 @@ def fidelity(
     t2w = np.asarray(patient.sources[:, T2W])
     planes = np.flatnonzero(t2w.any(axis=(1, 2)))
     as_tensor = [torch.from_numpy(np.ascontiguousarray(x[planes, None])) for x in (volume, t2w)]
-    sources = np.moveaxis(np.asarray(patient.sources), 1, 0)
     similarity = [structural_similarity(volume[k], t2w[k], data_range=1.0) for k in planes]
     return {
         "alignment_t2w": relative_alignment(*as_tensor, epsilon),
         "ssim_t2w": float(np.mean(similarity)),
         "correlation": contrast_correlation(
-            volume, sources, head_mask(sources) if head is None else head
+            volume, patient.volumes, patient.head if head is None else head
         ),
     }
 

@@ -1,17 +1,27 @@
-"""One patient on the slices of T2w: every source, tumour and reference region."""
+"""The one road from volumes to slices: every source of a patient, tumour and reference region.
 
+`place_sources` brings sequences onto the slices of T2w, `patient_of` adds the tumour, `with_reference`
+the reference region. Preprocessing, one patient by the command, ablations and demonstrations take it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images.modalities import T2W
-from pgmif_core.images.slices import SIGNAL
+from pgmif_core.images.modalities import T2W, windowed
+from pgmif_core.images.regions import head_mask, reference_region
+from pgmif_core.images.slices import SIGNAL, normalised_slices
+
+LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
+UNMOVED: Mapping[str, sitk.Transform | None] = MappingProxyType({})
 
 
 class PatientSlices(NamedTuple):
-    """One patient in the store: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
+    """One patient: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
 
     `grid` is the geometry of the slices; write fused volumes on it. `imaged`: where every source has an
     image; None: everywhere.
@@ -24,8 +34,88 @@ class PatientSlices(NamedTuple):
     grid: sitk.Image
     imaged: NDArray[np.bool_] | None = None
 
+    @property
+    def volumes(self) -> NDArray[np.float32]:
+        """The sources one after the other, (m, slices, h, w)."""
+        return np.moveaxis(np.asarray(self.sources), 1, 0)
 
-LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
+    @property
+    def largest(self) -> int:
+        """The slice with the most tumour."""
+        return largest_slice(self.gtv)
+
+    @property
+    def head(self) -> NDArray[np.bool_]:
+        """Tissue with signal in any source; found anew at every look."""
+        return head_mask(self.volumes)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of slices, rows and columns."""
+        return self.grid.GetSpacing()[::-1]
+
+
+class Placed(NamedTuple):
+    """`sources` (slices, m, h, w) in [0, 1] on the slices, and where each, by its name, was imaged."""
+
+    sources: NDArray[np.float32]
+    parts: dict[str, NDArray[np.bool_]]
+
+    @property
+    def imaged(self) -> NDArray[np.bool_]:
+        """Where every source has an image; elsewhere zeros would count as a scan without an edge."""
+        return np.all(list(self.parts.values()), axis=0)
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Slices, (slices, 1, 1), on which every source shows anything."""
+        return self.sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
+
+
+def largest_slice(gtv: NDArray[np.bool_]) -> int:
+    """The slice with the most of a mask (slices, h, w).
+
+    >>> largest_slice(np.array([[[0, 0]], [[1, 1]], [[0, 1]]], bool))
+    1
+    """
+    return int(np.argmax(gtv.sum(axis=(1, 2))))
+
+
+def place_sources(
+    images: Mapping[str, sitk.Image], grid: sitk.Image,
+    transforms: Mapping[str, sitk.Transform | None] = UNMOVED,
+) -> Placed:
+    """Sequences of one patient, by name and in their order, on the slices of `grid`.
+
+    Each is cut to its window, moved by its transform (points of the grid to points of the image; none:
+    left where the scanner put it), resampled, and min-max normalised slice by slice.
+    """
+    placed = {name: normalised_slices(windowed(image, name), grid, transforms.get(name))
+              for name, image in images.items()}
+    return Placed(np.stack([planes for planes, _ in placed.values()], axis=1),
+                  {name: part for name, (_, part) in placed.items()})
+
+
+def patient_of(
+    subject: str, placed: Placed, grid: sitk.Image, drawn: NDArray[np.bool_] | None = None
+) -> PatientSlices:
+    """A patient with the part of the tumour `drawn` (slices, h, w) that every source shows.
+
+    The reference region is empty; the tumour, too, where none is drawn or no source shows it.
+    """
+    imaged = placed.imaged
+    nothing = np.zeros_like(imaged)
+    gtv = nothing if drawn is None else drawn & placed.covered & imaged
+    return PatientSlices(subject, placed.sources, gtv, nothing, grid, imaged)
+
+
+def with_reference(patient: PatientSlices, *limits_mm: float) -> PatientSlices:
+    """The patient with the calmest window near its tumour; `limits_mm` as of `reference_region`: side,
+    nearest, farthest. Raises ValueError where there is no tumour or no such window."""
+    _, row, column = patient.spacing_mm
+    region = reference_region(
+        patient.volumes, np.asarray(patient.gtv), (row, column), *limits_mm, imaged=patient.imaged)
+    return patient._replace(reference=region)
 
 
 def partly_imaged(patient: PatientSlices) -> NDArray[np.bool_]:
@@ -47,8 +137,3 @@ def slices_of(patient: PatientSlices, planes: NDArray[np.bool_]) -> PatientSlice
     names = [n for n in ("sources", "gtv", "reference", "imaged") if getattr(patient, n) is not None]
     arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names}
     return patient._replace(**arrays)
-
-
-def largest_slice(patient: PatientSlices) -> int:
-    """The slice with the most tumour."""
-    return int(np.argmax(patient.gtv.sum(axis=(1, 2))))

@@ -50,6 +50,11 @@ class Registration(NamedTuple):
     smallest_jacobian: float = 1.0
     note: str = ""
 
+    @property
+    def moves(self) -> sitk.Transform | None:
+        """The transform to resample with; None where the images are aligned and nothing is moved."""
+        return None if self.stage == "aligned" else self.transform
+
 
 def _method(sampling: float, seed: int, mask: sitk.Image) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()

@@ -258,6 +258,14 @@ def imaged_part(
     return sitk.GetArrayFromImage(moved) > 0
 
 
+def mask_on(
+    mask: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
+) -> NDArray[np.bool_]:
+    """A mask on another grid, (slices, h, w), by nearest neighbour; `transform` as of `resample`."""
+    drawn = sitk.Cast(mask > 0, sitk.sitkUInt8)
+    return sitk.GetArrayFromImage(resample(drawn, grid, transform, nearest=True)) > 0
+
+
 def resample(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None,
     nearest: bool = False,
