@@ -1,30 +1,36 @@
 # The pipeline: one rule per notebook, nothing else. `make reproduce` calls it through
-# `python -m pgmif.cli.reproduce`, which checks parameters and manifest first and fills `config`.
+# `pgmif reproduce`, which checks parameters and manifest first and fills `config`.
 #
-# What a step is made from (its code, its parameters, the files of patients) is no input of a rule:
-# pgmif.runs.staleness hashes it, and the pipeline tells Snakemake what to make again.
+# What runs after what is written once, in pgmif/runs/order.py. What a step is made from (its code, its
+# parameters, the files of patients) is no input of a rule: pgmif/runs/staleness.py hashes it, and the
+# command tells Snakemake what to make again.
 
 from pathlib import Path
 
-from pgmif_core.methods.names import LEARNED
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.notebooks import rule_command
-from pgmif.cli.reproduce import LAST
+from pgmif.runs.order import STEPS, products_before
 from pgmif.runs.staleness import declared_parameters, step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
-ABLATIONS = [
-    "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
-    "registration",
-]
+LEARNED = STEPS["02_training"].parts
+ABLATIONS = STEPS["09_ablations"].parts
 THREADS = max(1, workflow.cores)
 KEYS = step_keys(config, Path.cwd())
 KIND = "phantoms" if read_manifest(config["manifest"], config["allow_outside"]).is_phantom else "cohort"
 
 
-def parameters(notebook):
-    return declared_parameters(f"notebooks/{notebook}.ipynb", config)
+def parameters(step):
+    return declared_parameters(f"notebooks/{step}.ipynb", config)
+
+
+def before(step):
+    return [f"{RUN}/{path}" for path in products_before(step)]
+
+
+def product(step):
+    return f"{RUN}/{STEPS[step].product}"
 
 
 wildcard_constraints:
@@ -34,7 +40,7 @@ wildcard_constraints:
 
 rule cohort:
     output:
-        f"{RUN}/00_cohort/manifest.csv",
+        product("00_cohort"),
         f"{FIGURES}/figure_0_{KIND}.png",
     params:
         values=parameters("00_cohort"),
@@ -48,9 +54,9 @@ rule cohort:
 
 rule preprocessing:
     input:
-        rules.cohort.output[0],
+        before("01_preprocessing"),
     output:
-        f"{RUN}/01_preprocessing/preprocessing.csv",
+        product("01_preprocessing"),
         f"{FIGURES}/figure_registration.png",
         f"{FIGURES}/figure_preprocessed.png",
     params:
@@ -65,9 +71,9 @@ rule preprocessing:
 
 rule training:
     input:
-        rules.preprocessing.output[0],
+        before("02_training"),
     output:
-        f"{RUN}/02_training/{{method}}/weights.safetensors",
+        product("02_training"),
         f"{RUN}/02_training/{{method}}/validation.csv",
         f"{FIGURES}/figure_training_{{method}}.png",
     params:
@@ -83,79 +89,77 @@ rule training:
 
 rule pgmif_plus:
     input:
-        rules.preprocessing.output[0],
+        before("03_pgmif_plus"),
     output:
-        f"{RUN}/10_pgmif_plus/settings.json",
+        product("03_pgmif_plus"),
         f"{FIGURES}/figure_10_ideas.png",
         f"{FIGURES}/figure_10_steps.png",
     params:
-        values=parameters("10_pgmif_plus"),
-        key=KEYS["10_pgmif_plus"],
+        values=parameters("03_pgmif_plus"),
+        key=KEYS["03_pgmif_plus"],
     log:
-        f"{RUN}/notebooks/10_pgmif_plus.ipynb",
+        f"{RUN}/notebooks/03_pgmif_plus.ipynb",
     threads: THREADS
     shell:
-        rule_command("10_pgmif_plus")
+        rule_command("03_pgmif_plus")
 
 
 rule baseline_comparison:
     input:
-        expand(rules.training.output[0], method=LEARNED),
-        rules.pgmif_plus.output[0],
+        before("04_baseline_comparison"),
     output:
-        f"{RUN}/03_baseline_comparison/fused.csv",
+        product("04_baseline_comparison"),
         f"{FIGURES}/figure_3_baselines.png",
         f"{FIGURES}/figure_4_patients.png",
     params:
-        values=parameters("03_baseline_comparison"),
-        key=KEYS["03_baseline_comparison"],
+        values=parameters("04_baseline_comparison"),
+        key=KEYS["04_baseline_comparison"],
     log:
-        f"{RUN}/notebooks/03_baseline_comparison.ipynb",
+        f"{RUN}/notebooks/04_baseline_comparison.ipynb",
     threads: THREADS
     shell:
-        rule_command("03_baseline_comparison")
+        rule_command("04_baseline_comparison")
 
 
 rule cnr_boxplots:
     input:
-        rules.baseline_comparison.output[0],
+        before("05_cnr_boxplots"),
     output:
-        f"{RUN}/04_cnr_boxplots/cnr.csv",
-        f"{RUN}/04_cnr_boxplots/cnr_summary.csv",
+        product("05_cnr_boxplots"),
+        f"{RUN}/05_cnr_boxplots/cnr_summary.csv",
         f"{FIGURES}/figure_5a_cnr.png",
     params:
-        values=parameters("04_cnr_boxplots"),
-        key=KEYS["04_cnr_boxplots"],
+        values=parameters("05_cnr_boxplots"),
+        key=KEYS["05_cnr_boxplots"],
     log:
-        f"{RUN}/notebooks/04_cnr_boxplots.ipynb",
+        f"{RUN}/notebooks/05_cnr_boxplots.ipynb",
     threads: 1
     shell:
-        rule_command("04_cnr_boxplots")
+        rule_command("05_cnr_boxplots")
 
 
 rule sobel_analysis:
     input:
-        rules.baseline_comparison.output[0],
+        before("06_sobel_analysis"),
     output:
-        f"{RUN}/05_sobel_analysis/sobel.csv",
-        f"{RUN}/05_sobel_analysis/sobel_summary.csv",
+        product("06_sobel_analysis"),
+        f"{RUN}/06_sobel_analysis/sobel_summary.csv",
         f"{FIGURES}/figure_5b_sobel.png",
     params:
-        values=parameters("05_sobel_analysis"),
-        key=KEYS["05_sobel_analysis"],
+        values=parameters("06_sobel_analysis"),
+        key=KEYS["06_sobel_analysis"],
     log:
-        f"{RUN}/notebooks/05_sobel_analysis.ipynb",
+        f"{RUN}/notebooks/06_sobel_analysis.ipynb",
     threads: 1
     shell:
-        rule_command("05_sobel_analysis")
+        rule_command("06_sobel_analysis")
 
 
 rule frontier:
     input:
-        rules.cnr_boxplots.output[0],
-        rules.sobel_analysis.output[0],
+        before("07_frontier"),
     output:
-        f"{RUN}/07_frontier/standing.csv",
+        product("07_frontier"),
         f"{FIGURES}/figure_7_frontier.png",
         f"{FIGURES}/figure_7_metrics.png",
     params:
@@ -168,47 +172,11 @@ rule frontier:
         rule_command("07_frontier")
 
 
-# the last one: it gathers the provenance and the minutes of all others
-rule claims:
-    input:
-        rules.cnr_boxplots.output[:2],
-        rules.sobel_analysis.output[:2],
-        rules.frontier.output[0],
-    output:
-        f"{RUN}/{LAST}",
-        f"{FIGURES}/table_claims.png",
-    params:
-        values=parameters("06_claims"),
-        key=KEYS["06_claims"],
-    log:
-        f"{RUN}/notebooks/06_claims.ipynb",
-    threads: 1
-    shell:
-        rule_command("06_claims")
-
-
-rule ablation:
-    input:
-        expand(rules.training.output[0], method=LEARNED),
-        rules.pgmif_plus.output[0],
-    output:
-        f"{RUN}/09_ablations/{{ablation}}.csv",
-        f"{FIGURES}/figure_9_{{ablation}}.png",
-    params:
-        values=parameters("09_ablations"),
-        key=KEYS["09_ablations"],
-    log:
-        f"{RUN}/notebooks/09_ablations_{{ablation}}.ipynb",
-    threads: max(1, THREADS // 2)
-    shell:
-        rule_command("09_ablations", "-p ablation {wildcards.ablation}")
-
-
 rule delineation:
     input:
-        rules.baseline_comparison.output[0],
+        before("08_delineation"),
     output:
-        f"{RUN}/08_delineation/separation.csv",
+        product("08_delineation"),
         f"{FIGURES}/figure_8_separation.png",
         f"{FIGURES}/figure_8_unet.png",
     params:
@@ -221,11 +189,44 @@ rule delineation:
         rule_command("08_delineation")
 
 
+rule ablations:
+    input:
+        before("09_ablations"),
+    output:
+        product("09_ablations"),
+        f"{FIGURES}/figure_9_{{ablation}}.png",
+    params:
+        values=parameters("09_ablations"),
+        key=KEYS["09_ablations"],
+    log:
+        f"{RUN}/notebooks/09_ablations_{{ablation}}.ipynb",
+    threads: max(1, THREADS // 2)
+    shell:
+        rule_command("09_ablations", "-p ablation {wildcards.ablation}")
+
+
+# the last one: it gathers the provenance and the minutes of all others
+rule claims:
+    input:
+        before("10_claims"),
+    output:
+        product("10_claims"),
+        f"{FIGURES}/table_claims.png",
+    params:
+        values=parameters("10_claims"),
+        key=KEYS["10_claims"],
+    log:
+        f"{RUN}/notebooks/10_claims.ipynb",
+    threads: 1
+    shell:
+        rule_command("10_claims")
+
+
 # beyond the figures of the paper: `make evidence`
 rule evidence:
     input:
         rules.delineation.output,
-        expand(rules.ablation.output, ablation=ABLATIONS),
+        expand(rules.ablations.output, ablation=ABLATIONS),
 
 
 # every output, so that a deleted figure or table is made again

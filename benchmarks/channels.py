@@ -33,7 +33,7 @@ MEASURES = ["cnr", "q_t1w", "q_t2w"]
 def left_out(run: Run, folds: int, job: str) -> list[dict]:
     """Train without one fold; measures of its patients."""
     channels, rate, fold, seed = map(int, job.split("-"))
-    subjects = run.cohort().subjects("train")
+    subjects = run.cohort.subjects("train")
     out = subjects[fold::folds]
     settings = training_settings(run, "pgmif")
     settings = replace(settings, channels=channels, learning_rate=rate / 1e4, seed=seed,

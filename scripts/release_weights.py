@@ -27,15 +27,15 @@ from pgmif_core.files import file_hash, replacing, write_json
 from pgmif_core.images.store import store_fingerprint
 from pgmif_core.methods.names import LEARNED
 
-STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "10_pgmif_plus"}
+STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "03_pgmif_plus"}
 LARGEST_BYTES = 2_000_000
 BEGIN, END = "<!-- released: scripts/release_weights.py -->", "<!-- end of released -->"
 
 
 def metrics(run: Run, method: str) -> dict[str, float]:
-    """Medians over the test patients, as 04 and 05 wrote them."""
-    cnr = pd.read_csv(run.folder("04_cnr_boxplots") / "cnr_summary.csv").set_index("method")
-    sobel = pd.read_csv(run.folder("05_sobel_analysis") / "sobel_summary.csv")
+    """Medians over the test patients, as 05 and 06 wrote them."""
+    cnr = pd.read_csv(run.folder("05_cnr_boxplots") / "cnr_summary.csv").set_index("method")
+    sobel = pd.read_csv(run.folder("06_sobel_analysis") / "sobel_summary.csv")
     sobel = sobel.set_index(["method", "reference"])["median"]
     return {"median_cnr": float(cnr.loc[method, "median"]),
             **{f"median_q_{r.lower()}": float(sobel[(method, r)]) for r in ("T1w", "T2w")}}
@@ -47,11 +47,11 @@ def notes(run: Run, method: str) -> dict:
     if made["commit"].endswith("-dirty"):
         raise SystemExit(f"{method}: expected weights of committed code, found {made['commit']}; "
                          "commit, and run make reproduce again")
-    fitted = split_training(run)[0] if method in LEARNED else run.cohort().subjects("train")
+    fitted = split_training(run)[0] if method in LEARNED else run.cohort.subjects("train")
     return {
         "method": method, "cohort": run.label, "training_patients": len(fitted),
         "cohort_sha256": store_fingerprint(run.store, fitted), "commit": made["commit"],
-        "parameters": made["parameters"], "test_patients": len(run.cohort().subjects("test")),
+        "parameters": made["parameters"], "test_patients": len(run.cohort.subjects("test")),
         "metrics": metrics(run, method),
     }
 

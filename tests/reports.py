@@ -16,10 +16,10 @@ def finished_run(root: Path, folder: Path, name: str, label: str) -> Path:
     (folder / "Snakefile").touch()
     shutil.copytree(root / "figures" / "phantom", folder / "figures" / name)
     base = folder / "results" / name
-    for step in ("00_cohort", "01_preprocessing/qc", "06_claims", "notebooks"):
+    for step in ("00_cohort", "01_preprocessing/qc", "10_claims", "notebooks"):
         (base / step).mkdir(parents=True)
     claims = pd.read_csv(root / "figures" / "phantom" / "table_claims.csv")
-    claims.to_csv(base / "06_claims" / "claims.csv", index=False)
+    claims.to_csv(base / "10_claims" / "claims.csv", index=False)
     patients = pd.DataFrame({
         "subject": ["sub-9", "sub-10", "sub-<11>"], "split": ["train", "test", "test"],
         "T1w": "secret/t1.nii.gz", "T2w": "secret/t2.nii.gz", "gtv": "secret/gtv.nii.gz",
@@ -31,10 +31,10 @@ def finished_run(root: Path, folder: Path, name: str, label: str) -> Path:
     )
     table.to_csv(base / "01_preprocessing" / "preprocessing.csv", index=False)
     (base / "01_preprocessing" / "qc" / "sub-9.png").write_bytes(b"png")
-    note = {"step": "06_claims", "cohort": label, "parameters": {"profile": "quick"}, "seconds": 1.5,
+    note = {"step": "10_claims", "cohort": label, "parameters": {"profile": "quick"}, "seconds": 1.5,
             "inputs": {"a.csv": "0" * 64}, "packages": {"torch": "2.13.0"}, "commit": "abc",
             "python": "3.11", "processor": "x", "threads": 2, "gpu": "none"}
-    (base / "provenance.json").write_text(json.dumps({"06_claims": note}))
+    (base / "provenance.json").write_text(json.dumps({"10_claims": note}))
     (base / "parameters.yaml").write_text("epsilon: 0.05\nseed: 0\n")
     outputs = [
         nbformat.v4.new_output("display_data", {"image/png": PNG}),
@@ -44,5 +44,5 @@ def finished_run(root: Path, folder: Path, name: str, label: str) -> Path:
     source = 'save_figure(figure, run.figures, "figure_5a_cnr")'
     cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=outputs)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 04 Boxplots"), cell])
-    nbformat.write(notebook, base / "notebooks" / "04_cnr_boxplots.ipynb")
+    nbformat.write(notebook, base / "notebooks" / "05_cnr_boxplots.ipynb")
     return base

@@ -23,6 +23,7 @@ from pgmif_core.methods.registry import METHODS
 class Described(Run):
     """A run whose cohort is the repository's manifest: nothing on disk."""
 
+    @property
     def cohort(self):
         return read_manifest(self.root / "data_manifest.csv")
 
@@ -108,7 +109,7 @@ def test_ablations_of_a_smoke_run(root, monkeypatch):
     monkeypatch.chdir(root)
     assert main(["reproduce", "--profile", "smoke"]) == 0
     run = open_run(read_parameters(root / "params" / "smoke.yaml"))
-    subjects = run.cohort().subjects("test")
+    subjects = run.cohort.subjects("test")
 
     assert variant_weights(run, "epsilon", 0.03, "pgmif") == run.weights("pgmif")
     table = ablation_table(run, "epsilon", [0.03, 0.3])

@@ -273,7 +273,7 @@ def test_a_run_of_ones_own_is_the_first_in_the_menu(
     write_patient(base / "01_preprocessing" / "slices", patient, {"settings": {}, "row": {}})
     average = sitk.GetImageFromArray(patient.sources.mean(axis=1))
     average.CopyInformation(patient.grid)
-    write_image(average, base / "03_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii")
+    write_image(average, base / "04_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii")
     shutil.copy(root / "notebooks" / "explore.ipynb", fresh_root / "notebooks" / "own.ipynb")
     page = listened(explored.context.browser.new_page(viewport={"width": 1400, "height": 1000}))
     run_explorer(page, f"{lab}/workspaces/own/tree/notebooks/own.ipynb", screenshots)

@@ -60,8 +60,8 @@ def test_released_weights_are_named_beside_every_image_they_made(own_root):
     folder = own_root / "results" / "mine"
     shown = open_explorable(own_root, "mine")
     assert panel_label(shown, "sub-x", "pgmif") == "PGMIF, released"
-    (folder / "03_baseline_comparison").mkdir()
-    (folder / "03_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii").touch()
+    (folder / "04_baseline_comparison").mkdir()
+    (folder / "04_baseline_comparison" / "sub-x_desc-pgmif_T2w.nii").touch()
     assert panel_label(shown, "sub-x", "pgmif") == "PGMIF"
     assert panel_label(shown, "sub-y", "pgmif") == "PGMIF, released"
     (folder / "parameters.yaml").write_text(yaml.safe_dump({"released": True}))

@@ -208,13 +208,13 @@ def test_the_command_exits_with_2_in_a_shell(root):
 
 def test_declared_parameters_are_those_of_the_cell(root):
     config = {"profile": "smoke", "points": False, "iterations": 3, "method": "pgmif"}
-    assert declared_parameters(str(root / "notebooks/04_cnr_boxplots.ipynb"), config) == {
+    assert declared_parameters(str(root / "notebooks/05_cnr_boxplots.ipynb"), config) == {
         "profile": "smoke", "points": False,
     }
 
 
 def test_a_notebook_depends_on_all_that_it_imports(in_root):
-    names = {path.stem for path in reached(in_root / "notebooks/05_sobel_analysis.ipynb")}
+    names = {path.stem for path in reached(in_root / "notebooks/06_sobel_analysis.ipynb")}
     assert {"paper", "gradients", "style"} <= names
     names = {path.stem for path in reached(in_root / "notebooks/00_cohort.ipynb")}
     assert "tissues" in names
@@ -223,10 +223,10 @@ def test_a_notebook_depends_on_all_that_it_imports(in_root):
 
 def test_a_failing_notebook_is_kept_and_named(in_root, tmp_path, capsys):
     output = tmp_path / "out.ipynb"
-    assert execute_notebook("04_cnr_boxplots", output, {"pointz": True}) == 1
+    assert execute_notebook("05_cnr_boxplots", output, {"pointz": True}) == 1
     said = capsys.readouterr().err
-    for part in ("04_cnr_boxplots failed in cell", "did you mean 'points'", str(output),
-                 "papermill notebooks/04_cnr_boxplots.ipynb", "pointz: true"):
+    for part in ("05_cnr_boxplots failed in cell", "did you mean 'points'", str(output),
+                 "papermill notebooks/05_cnr_boxplots.ipynb", "pointz: true"):
         assert part in said
     cells = json.loads(output.read_text())["cells"]
     assert any(o["output_type"] == "error" for c in cells for o in c.get("outputs", []))
@@ -241,7 +241,7 @@ def test_a_cell_that_the_kernel_skipped_is_no_success(in_root, tmp_path, capsys,
     notebook["cells"].append(cell("write()", None))
     assert cells_not_executed(notebook) == [3]
     monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: notebook)
-    assert execute_notebook("04_cnr_boxplots", tmp_path / "out.ipynb", {}) == 1
+    assert execute_notebook("05_cnr_boxplots", tmp_path / "out.ipynb", {}) == 1
     assert "found none of [3] executed" in capsys.readouterr().err
 
 
@@ -254,7 +254,7 @@ def test_a_running_notebook_says_how_far_it_is(in_root, tmp_path, capsys, monkey
         return {"cells": []}
 
     monkeypatch.setattr("papermill.execute_notebook", talks)
-    assert execute_notebook("04_cnr_boxplots", tmp_path / "out.ipynb", {}) == 0
+    assert execute_notebook("05_cnr_boxplots", tmp_path / "out.ipynb", {}) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:-1] == ["out: 4 of 30 patients (s), 2 s", "out: epoch 2 iteration 40 content -1.2"]
 
@@ -289,19 +289,19 @@ def test_smoke_makes_every_figure_and_table(root, smoke):
     for name in FIGURES:
         for suffix in (".png", ".pdf"):
             assert (root / "figures" / "phantom-smoke" / (name + suffix)).stat().st_size > 3000
-    claims = pd.read_csv(smoke / "06_claims" / "claims.csv")
+    claims = pd.read_csv(smoke / "10_claims" / "claims.csv")
     assert set(claims["verdict"]) <= {"holds", "not reproduced", "cannot be tested"}
     label = "synthetic phantom cohort, smoke profile: hardly trained"
     assert (claims["cohort"] == label).all()
     provenance = json.loads((smoke / "provenance.json").read_text())
-    steps = {"00_cohort", "02_training/pgmif", "05_sobel_analysis", "07_frontier"}
+    steps = {"00_cohort", "02_training/pgmif", "06_sobel_analysis", "07_frontier"}
     assert steps <= provenance.keys()
     standing = pd.read_csv(smoke / "07_frontier" / "standing.csv")
     assert {"t1w", "t2w", "pgmif", "poisson", "wavelet"} <= set(standing["method"])
     standard = pd.read_csv(smoke / "07_frontier" / "fusion_metrics.csv")
     assert set(standard["metric"]) == set(FUSION_METRICS)
     assert standard["value"].notna().all()
-    fused = sorted(p.name for p in (smoke / "03_baseline_comparison").glob("*_desc-pgmif_T2w.*"))
+    fused = sorted(p.name for p in (smoke / "04_baseline_comparison").glob("*_desc-pgmif_T2w.*"))
     assert len(fused) == 4
 
 
@@ -373,7 +373,7 @@ def test_a_deleted_figure_is_made_again(root, smoke):
     figure = root / "figures" / "phantom-smoke" / "table_claims.png"
     figure.unlink()
     again = run(root, "--profile", "smoke")
-    executed = smoke / "notebooks" / "06_claims.ipynb"
+    executed = smoke / "notebooks" / "10_claims.ipynb"
     assert again.returncode == 0, again.stdout + again.stderr + executed.read_text()[-6000:]
     assert figure.exists()
 
@@ -385,7 +385,7 @@ def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
     from pgmif.runs.run import open_run
     from pgmif.steps.baseline_comparison import fuse_cohort
 
-    folder = smoke / "03_baseline_comparison"
+    folder = smoke / "04_baseline_comparison"
     volumes = sorted(folder.glob("*.nii"))
     volumes[0].unlink()
     times = {v: v.stat().st_mtime_ns for v in volumes[1:]}
@@ -410,7 +410,7 @@ def test_images_of_another_program_join_every_table(root, smoke, tmp_path):
                    f"outside_methods={{darkest: {tmp_path}}}", "--", "--until", "frontier")
         assert done.returncode == 0, done.stdout + done.stderr
         results = root / "results" / name
-        cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
+        cnr = pd.read_csv(results / "05_cnr_boxplots" / "cnr.csv")
         cnr = cnr.set_index(["subject", "method"])["cnr"].sort_index()
         subject = cnr.index[0][0]
         masks = [np.load(slices / f"{subject}_{m}.npy") for m in ("gtv", "reference")]
@@ -418,8 +418,8 @@ def test_images_of_another_program_join_every_table(root, smoke, tmp_path):
         inside, around = (darkest[m] for m in masks)
         expected = (inside.mean() - around.mean()) / around.std()
         assert cnr[subject, "darkest"] == pytest.approx(expected, rel=1e-4)
-        for table in ("05_sobel_analysis/sobel.csv", "07_frontier/standing.csv",
-                      "07_frontier/fusion_metrics.csv", "03_baseline_comparison/fused.csv"):
+        for table in ("06_sobel_analysis/sobel.csv", "07_frontier/standing.csv",
+                      "07_frontier/fusion_metrics.csv", "04_baseline_comparison/fused.csv"):
             assert "darkest" in set(pd.read_csv(results / table)["method"]), table
         for figure in ("figure_3_baselines", "figure_5a_cnr", "figure_7_frontier"):
             assert (root / "figures" / name / f"{figure}.png").exists()
@@ -432,7 +432,7 @@ def test_images_of_another_program_join_every_table(root, smoke, tmp_path):
 @pytest.mark.slow
 def test_bare_papermill(root, smoke, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "papermill", "notebooks/04_cnr_boxplots.ipynb",
+        [sys.executable, "-m", "papermill", "notebooks/05_cnr_boxplots.ipynb",
          str(tmp_path / "executed.ipynb"), "-f", "params/smoke.yaml"],
         cwd=root, capture_output=True, text=True, check=False,
     )
@@ -453,7 +453,7 @@ def test_four_sequences_with_ct(root, tmp_path):
                    "--", "--until", "cnr_boxplots")
         assert done.returncode == 0, done.stdout + done.stderr
         results = root / "results" / name
-        cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
+        cnr = pd.read_csv(results / "05_cnr_boxplots" / "cnr.csv")
         assert {"t1w", "t2w", "cet1w", "ct", "pgmif"} <= set(cnr["method"])
         assert cnr["cnr"].notna().all()
         stages = pd.read_csv(results / "01_preprocessing" / "preprocessing.csv")
@@ -485,11 +485,11 @@ def test_two_real_patients_end_to_end(root, real_mri, tmp_path):
         done = run(root, "--profile", "smoke", "--manifest", str(tmp_path / "m.csv"),
                    "--allow-outside", "--set", f"run={name}")
         assert done.returncode == 0, done.stdout + done.stderr
-        claims = pd.read_csv(root / "results" / name / "06_claims" / "claims.csv")
+        claims = pd.read_csv(root / "results" / name / "10_claims" / "claims.csv")
         assert claims["cohort"].str.startswith(f"cohort {tmp_path.name}").all()
         stages = pd.read_csv(root / "results" / name / "01_preprocessing" / "preprocessing.csv")
         assert stages.set_index("subject")["stage"].to_dict() == STAGES
-        cnr = pd.read_csv(root / "results" / name / "04_cnr_boxplots" / "cnr.csv")
+        cnr = pd.read_csv(root / "results" / name / "05_cnr_boxplots" / "cnr.csv")
         assert cnr["cnr"].notna().all()
         assert {"t2w", "t2w_blurred", "t2w_sharpened", "pgmif"} <= set(cnr["method"])
         for figure in (*FIGURES[1:], "figure_0_cohort"):

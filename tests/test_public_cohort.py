@@ -58,10 +58,10 @@ def test_the_public_layout_end_to_end_without_identifiers(root, tmp_path):
         said += call("pgmif.cli.reproduce", "reproduce", "--profile", "smoke", "--manifest",
                      str(manifest), "--set", f"run={name}")
         results, figures = places
-        cnr = pd.read_csv(results / "04_cnr_boxplots" / "cnr.csv")
+        cnr = pd.read_csv(results / "05_cnr_boxplots" / "cnr.csv")
         assert {"t1w", "t2w", "cet1w", "pgmif"} <= set(cnr["method"])
         assert cnr["cnr"].notna().all()
-        sobel = pd.read_csv(results / "05_sobel_analysis" / "sobel.csv")
+        sobel = pd.read_csv(results / "06_sobel_analysis" / "sobel.csv")
         assert set(sobel["reference"]) == {"T1w", "T2w", "ceT1w"}
         table = pd.read_csv(results / "01_preprocessing" / "preprocessing.csv")
         assert set(table["ceT1w_stage"]) <= {"rigid", "bspline"}

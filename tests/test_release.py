@@ -123,7 +123,7 @@ def test_a_changed_or_absent_file_is_refused(clone):
 
 
 def test_a_phantom_run_takes_the_release_and_real_patients_are_refused(clone, monkeypatch):
-    monkeypatch.setattr(Run, "cohort", lambda _: SimpleNamespace(modalities=("T1w", "T2w")))
+    monkeypatch.setattr(Run, "cohort", SimpleNamespace(modalities=("T1w", "T2w")))
     parameters = Parameters(released=True)
     run = Run(clone, "phantom-released", parameters, "synthetic phantom cohort")
     for method in ("pgmif", "pgmif_literal"):

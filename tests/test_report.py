@@ -94,16 +94,16 @@ def test_paths_of_patients_stay_out_and_names_are_escaped(page):
 def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
     finished_run(root, tmp_path / "c", "north", "cohort north")
     base = tmp_path / "c" / "results" / "north"
-    shutil.copy(base / "notebooks" / "04_cnr_boxplots.ipynb", base / "notebooks" / "00_cohort.ipynb")
+    shutil.copy(base / "notebooks" / "05_cnr_boxplots.ipynb", base / "notebooks" / "00_cohort.ipynb")
     values = {"manifest": "../secret/m.csv", "outside_methods": {"mine": "secret/theirs"}}
     (base / "parameters.yaml").write_text(json.dumps(values))
-    executed = nbformat.read(base / "notebooks" / "04_cnr_boxplots.ipynb", 4)
+    executed = nbformat.read(base / "notebooks" / "05_cnr_boxplots.ipynb", 4)
     told = f'{tmp_path / "secret" / "t1.nii.gz"} and "secret/theirs/x.nii"'
     executed.cells[-1].source = f"manifest = \"../secret/m.csv\"  # {told}"
     executed.cells[-1].outputs.append(nbformat.v4.new_output("stream", text=told))
-    nbformat.write(executed, base / "notebooks" / "04_cnr_boxplots.ipynb")
+    nbformat.write(executed, base / "notebooks" / "05_cnr_boxplots.ipynb")
     notes = json.loads((base / "provenance.json").read_text())
-    notes["00_cohort"] = notes["06_claims"] | {"inputs": {"secret/t1.nii.gz": "1" * 64}}
+    notes["00_cohort"] = notes["10_claims"] | {"inputs": {"secret/t1.nii.gz": "1" * 64}}
     (base / "provenance.json").write_text(json.dumps(notes))
     page = write_report(tmp_path / "c")
     text = page.read_text()
@@ -114,7 +114,7 @@ def test_a_cohort_that_is_no_phantom_is_not_called_one(root, tmp_path):
     assert "These patients are <strong>phantoms" not in text
     assert "Cohort north" in text
     assert "…/m.csv" in text
-    assert "…/m.csv" in (page.parent / "notebooks" / "04_cnr_boxplots.html").read_text()
+    assert "…/m.csv" in (page.parent / "notebooks" / "05_cnr_boxplots.html").read_text()
 
 
 @pytest.mark.parametrize("name", [
@@ -130,9 +130,9 @@ def test_a_cohort_may_lie_in_a_folder_of_any_name(tmp_path, name):
     ]
     values = nbformat.v4.new_code_cell(f"folder = '{name}'", metadata={"tags": ["injected-parameters"]})
     notebook = nbformat.v4.new_notebook(cells=[values, cell])
-    nbformat.write(notebook, tmp_path / "04_cnr_boxplots.ipynb")
+    nbformat.write(notebook, tmp_path / "05_cnr_boxplots.ipynb")
     hidden = sorted([name, f"{tmp_path}/{name}"], key=len, reverse=True)
-    text = notebook_page(tmp_path / "04_cnr_boxplots.ipynb", tmp_path / "pages", "x", hidden).read_text()
+    text = notebook_page(tmp_path / "05_cnr_boxplots.ipynb", tmp_path / "pages", "x", hidden).read_text()
     words = html.unescape(re.sub("<[^>]*>", "", text))
     assert f"{name}/m.csv" not in words
     assert f"{name}/p1" not in words
@@ -146,10 +146,10 @@ def test_what_has_changed_since_is_said(root, tmp_path, monkeypatch):
     base = finished_run(root, tmp_path / "c", "mine", LABEL)
     assert "Out of date" not in write_report(tmp_path / "c").read_text()  # a run without records
     (base / "made").mkdir()
-    record = {"step": "06_claims", "key": "k", "products": {"figures/mine/table_claims.csv": "0" * 64},
-              "outputs": ["results/mine/06_claims/claims.csv"]}
-    (base / "made" / "06_claims.json").write_text(json.dumps(record))
-    monkeypatch.setattr("pgmif.report.step_keys", lambda *_: {"06_claims": "k"})
+    record = {"step": "10_claims", "key": "k", "products": {"figures/mine/table_claims.csv": "0" * 64},
+              "outputs": ["results/mine/10_claims/claims.csv"]}
+    (base / "made" / "10_claims.json").write_text(json.dumps(record))
+    monkeypatch.setattr("pgmif.report.step_keys", lambda *_: {"10_claims": "k"})
     text = write_report(tmp_path / "c").read_text()
     assert "Out of date." in text
     assert "claims.csv: table_claims.csv is absent or changed" in text
@@ -252,7 +252,7 @@ def test_ctrl_c_leaves_the_former_report(clone, page, monkeypatch, capsys):
 
 
 def test_lines_that_a_cell_printed_one_by_one_stand_together(page):
-    text = (page.parent / "notebooks" / "04_cnr_boxplots.html").read_text()
+    text = (page.parent / "notebooks" / "05_cnr_boxplots.html").read_text()
     assert "1 of 2 patients\n2 of 2 patients" in text
 
 
@@ -334,7 +334,7 @@ def test_it_fits_a_phone_and_prints(page, screenshots):
 def test_notebook_pages_open(page):
     with opened_page() as browser:
         browser.goto(page.as_uri())
-        browser.get_by_role("link", name="04_cnr_boxplots", exact=True).click()
+        browser.get_by_role("link", name="05_cnr_boxplots", exact=True).click()
         assert browser.get_by_role("heading", name="04 Boxplots").is_visible()
         assert browser.locator("img").get_attribute("alt").startswith("Boxplots of the tumour's")
         browser.get_by_role("link", name=f"Report: {LABEL}").click()

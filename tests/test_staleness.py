@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif.runs.code_of import code_of_notebook
-from pgmif.runs.staleness import AFTER, _rule
+from pgmif.runs.order import STEPS
 from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
 
@@ -181,9 +181,9 @@ CHANGES = [
      TRAINED),
     ("a data file of the phantom", "pgmif_core/phantom/tissues.csv", edited("fat,371", "fat,372"), [],
      ALL),
-    ("a code cell", "notebooks/04_cnr_boxplots.ipynb", cell("code"), [],
+    ("a code cell", "notebooks/05_cnr_boxplots.ipynb", cell("code"), [],
      {"cnr_boxplots", "frontier", "claims"}),
-    ("words of a notebook", "notebooks/04_cnr_boxplots.ipynb", cell("markdown"), [], set()),
+    ("words of a notebook", "notebooks/05_cnr_boxplots.ipynb", cell("markdown"), [], set()),
     ("printed numbers of the paper", "published/results.csv",
      lambda p: older(p, p.read_bytes() + b"\n"), [],
      MEASURED),
@@ -192,7 +192,7 @@ CHANGES = [
     ("a parameter of training", "study/m.csv", lambda p: None, ["--set", "epsilon=0.05"],
      TRAINED - {"pgmif_plus"}),
     ("the number of processes", "study/m.csv", lambda p: None, ["--set", "workers=1"], set()),
-    ("a table deleted", f"{R}/04_cnr_boxplots/cnr.csv", Path.unlink, [],
+    ("a table deleted", f"{R}/05_cnr_boxplots/cnr.csv", Path.unlink, [],
      {"cnr_boxplots", "frontier", "claims"}),
     ("a figure's PDF deleted", f"{F}/figure_5a_cnr.pdf", Path.unlink, [],
      {"cnr_boxplots", "frontier", "claims"}),
@@ -210,19 +210,19 @@ CHANGES = [
      [], AFTER_COHORT),
     ("weights deleted", f"{R}/02_training/pgmif/weights.safetensors", Path.unlink, [],
      FUSED | {"training"}),
-    ("a fused volume deleted", f"{R}/03_baseline_comparison/s3_desc-pwa_T2w.nii", Path.unlink, [],
+    ("a fused volume deleted", f"{R}/04_baseline_comparison/s3_desc-pwa_T2w.nii", Path.unlink, [],
      FUSED),
-    ("a fused volume emptied", f"{R}/03_baseline_comparison/s3_desc-moi_T2w.nii",
+    ("a fused volume emptied", f"{R}/04_baseline_comparison/s3_desc-moi_T2w.nii",
      lambda p: p.write_bytes(b""), [], FUSED),
-    ("an executed notebook deleted", f"{R}/notebooks/05_sobel_analysis.ipynb", Path.unlink, [],
+    ("an executed notebook deleted", f"{R}/notebooks/06_sobel_analysis.ipynb", Path.unlink, [],
      {"sobel_analysis", "frontier", "claims"}),
     ("a product touched", f"{R}/01_preprocessing/preprocessing.csv", touch, [], set()),
-    ("a record deleted", f"{R}/made/05_sobel_analysis.json", Path.unlink, [],
+    ("a record deleted", f"{R}/made/06_sobel_analysis.json", Path.unlink, [],
      {"sobel_analysis", "frontier", "claims"}),
-    ("a record damaged", f"{R}/made/04_cnr_boxplots.json", lambda p: p.write_text("{"), [],
+    ("a record damaged", f"{R}/made/05_cnr_boxplots.json", lambda p: p.write_text("{"), [],
      {"cnr_boxplots", "frontier", "claims"}),
-    ("a record without its seals", f"{R}/made/06_claims.json",
-     lambda p: p.write_text('{"step": "06_claims", "key": "x", "outputs": []}'), [], {"claims"}),
+    ("a record without its seals", f"{R}/made/10_claims.json",
+     lambda p: p.write_text('{"step": "10_claims", "key": "x", "outputs": []}'), [], {"claims"}),
     ("the run's provenance deleted", f"{R}/provenance.json", Path.unlink, [], {"claims"}),
     ("the run's parameters emptied", f"{R}/parameters.yaml", lambda p: p.write_text(""), [], set()),
     ("a line of the remembered hashes damaged", "results/.hashes",
@@ -257,7 +257,7 @@ def test_the_table_of_changes(finished, capsys):
 @pytest.mark.xdist_group("stale")
 def test_what_was_lost_is_made_again_and_is_the_same(finished):
     lost = [f"{R}/01_preprocessing/slices/s3_sources.npy",
-        f"{R}/03_baseline_comparison/s3_desc-pwa_T2w.nii",
+        f"{R}/04_baseline_comparison/s3_desc-pwa_T2w.nii",
             f"{F}/figure_5a_cnr.pdf"]
     before = {name: (finished / name).read_bytes() for name in lost}
     other = finished / R / "01_preprocessing" / "slices" / "s1_sources.npy"
@@ -282,19 +282,6 @@ def test_a_run_killed_half_way_keeps_nothing_old(finished):
     assert planned(finished) == TRAINED  # as if it had been killed there
     path.write_bytes(kept)
     assert planned(finished) == ALL
-
-
-def test_steps_come_after_those_that_the_snakefile_names(root):
-    text = (root / "Snakefile").read_text()
-    named = {rule: re.search(r'rule_command\("(\w+)"', body).group(1)
-             for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.M | re.S)
-             if "rule_command" in body}
-    for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.M | re.S):
-        if rule in named:
-            inputs = re.search(r"    input:\n(.*?)    output:", body, re.S)
-            before = {named[r] for r in re.findall(r"rules\.(\w+)\.output", inputs.group(1))} if inputs \
-                else set()
-            assert before == set(AFTER[named[rule]]), rule
 
 
 def package(folder, **modules):
@@ -367,11 +354,14 @@ def test_code_of_follows_what_a_function_reaches(tmp_path, monkeypatch, module, 
 
 
 def test_every_notebook_has_a_hash_of_its_own(root):
-    found = [code_of_notebook(root / "notebooks" / f"{step}.ipynb") for step in AFTER]
-    assert len(set(found)) == len(AFTER)
+    found = [code_of_notebook(root / "notebooks" / f"{step}.ipynb") for step in STEPS]
+    assert len(set(found)) == len(STEPS)
 
 
 def test_every_step_has_its_rule(root):
     text = (root / "Snakefile").read_text()
-    for step in AFTER:
-        assert f"\nrule {_rule(step)}:\n" in text
+    for step in STEPS.values():
+        assert f"\nrule {step.rule}:\n" in text
+        body = text.partition(f"\nrule {step.rule}:\n")[2].partition("\nrule ")[0]
+        assert (f'before("{step.name}")' in body) == bool(step.after)
+        assert f'product("{step.name}")' in body

@@ -144,7 +144,7 @@ def fuse(
     method: Annotated[Fusion | None, typer.Option(
         help="Fusion method; that of the weights, or pgmif, if not given.")] = None,
     weights: Annotated[Path | None, typer.Option(
-        help="results/<run>/02_training/<method>/weights.safetensors, or 10_pgmif_plus/settings.json "
+        help="results/<run>/02_training/<method>/weights.safetensors, or 03_pgmif_plus/settings.json "
              "for pgmif_plus; those released with this version if not given."
     )] = None,
     subject: Annotated[str, typer.Option(

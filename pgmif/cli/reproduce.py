@@ -22,6 +22,7 @@ from joblib import cpu_count
 
 from pgmif.cohort.manifest import Cohort, ManifestError, check_images, read_manifest
 from pgmif.runs.notebooks import INTERRUPTED
+from pgmif.runs.order import LAST
 from pgmif.runs.parameters import (
     ParameterError,
     Parameters,
@@ -43,7 +44,6 @@ ACCEPTED = {  # what `pgmif check` accepts by the same options
 }
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
-LAST = "06_claims/claims.csv"  # what the last notebook writes
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from pgmif.pages import table_html, templates, write_page
 from pgmif.report.notebooks import notebook_page, without_paths, without_values
 from pgmif.report.summary import findings, key_numbers, method_table
 from pgmif.report.tables import readable, tables_behind_claims
+from pgmif.runs.order import LAST, STEPS
 from pgmif.runs.parameters import Parameters
 from pgmif.runs.released import PHANTOMS
 from pgmif.runs.run import AS_WRITTEN
@@ -47,7 +48,7 @@ class ReportError(ValueError):
 
 def complete_runs(root: Path) -> list[str]:
     """Names of runs whose last notebook has finished, the newest first."""
-    done = sorted((root / "results").glob("*/06_claims/claims.csv"), key=lambda p: p.stat().st_mtime)
+    done = sorted((root / "results").glob(f"*/{LAST}"), key=lambda p: p.stat().st_mtime)
     return [p.parents[1].name for p in reversed(done)]
 
 
@@ -74,8 +75,9 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
     base, figures = root / "results" / run, root / "figures" / run
     (folder / "files").mkdir()
     notes = json.loads((base / "provenance.json").read_text())
-    label = notes["06_claims"]["cohort"]
-    executed, hidden = sorted((base / "notebooks").glob("*.ipynb")), []
+    label = notes["10_claims"]["cohort"]
+    executed = sorted(p for p in (base / "notebooks").glob("*.ipynb") if p.stem.startswith(tuple(STEPS)))
+    hidden = []
     values = yaml.safe_load((base / "parameters.yaml").read_text())
     if not label.startswith(PHANTOMS):
         # paths of real patients stay out of pages that are passed on; 00_cohort shows the manifest
@@ -87,8 +89,8 @@ def _write_pages(root: Path, run: str, folder: Path) -> None:
     methods, note = method_table(figures)
     body = templates(FOLDER).get_template("index.html.j2").render(
         version=version("pgmif"), run=run, label=label, phantom=label.startswith(PHANTOMS),
-        profile=notes["06_claims"]["parameters"].get("profile", ""),
-        made=f"commit {notes['06_claims']['commit']}", sections=SECTIONS.items(),
+        profile=notes["10_claims"]["parameters"].get("profile", ""),
+        made=f"commit {notes['10_claims']['commit']}", sections=SECTIONS.items(),
         findings=findings(figures), methods=table_html(methods, "Methods"), note=note,
         old=_out_of_date(root, run, values),
         claims=_claims(figures), figures=_figures(figures, folder, {p.stem for p in pages}),
@@ -186,7 +188,7 @@ def _provenance(notes: dict[str, Any]) -> Markup:
 
 def _details(notes: dict[str, Any], phantom: bool) -> str:
     """Packages and inputs; of real patients only the inputs that are not their files."""
-    packages = "\n".join(f"{n} {v}" for n, v in notes["06_claims"]["packages"].items())
+    packages = "\n".join(f"{n} {v}" for n, v in notes["10_claims"]["packages"].items())
     inputs = {
         name: digest for step, note in notes.items() for name, digest in note["inputs"].items()
         if phantom or step != "00_cohort"

@@ -18,12 +18,6 @@ from pgmif_core.methods.names import NAMES, method_named
 from pgmif_core.methods.registry import Method, compared_methods
 
 
-def fused_file(run: Run, subject: str, method: str) -> Path:
-    """BIDS-derivative name of a fused volume. Not compressed: grey values with noise shrink by a tenth,
-    and every later step would spend most of its time unpacking them."""
-    return run.folder("03_baseline_comparison") / f"{subject}_desc-{method}_T2w.nii"
-
-
 def write_fused(
     run: Run, patient: PatientSlices, method: str, volume: NDArray, details: dict[str, Any]
 ) -> Path:
@@ -34,19 +28,19 @@ def write_fused(
         "Description": f"{method_named(method).label}, fused from registered sources",
         "Method": method,
         "Cohort": run.label,
-        "Sources": list(run.cohort().modalities),
+        "Sources": list(run.cohort.modalities),
         "IntensityRange": [0, 1],
         "GeneratedBy": {"Name": "pgmif", "Version": version("pgmif")},
         **details,
     }
-    path = write_image(image, fused_file(run, patient.subject, method))
+    path = write_image(image, run.fused(patient.subject, method))
     write_json({**sidecar, "SHA256": file_hash(path)}, path.with_suffix(".json"))
     return path
 
 
 def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
     """The JSON sidecar of a fused volume; empty where the volume is absent or not the one described."""
-    path = fused_file(run, subject, method)
+    path = run.fused(subject, method)
     sidecar = path.with_suffix(".json")
     known = json.loads(sidecar.read_text()) if path.exists() and sidecar.exists() else {}
     return known if known and known.get("SHA256") == file_hash(path) else {}
@@ -54,7 +48,7 @@ def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
 
 def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
     """A fused volume as (slices, h, w)."""
-    return sitk.GetArrayFromImage(read_image(fused_file(run, subject, method)))
+    return sitk.GetArrayFromImage(read_image(run.fused(subject, method)))
 
 
 WITH_WEIGHTS = tuple(name for name, row in NAMES.items() if row.needs_weights)
@@ -68,7 +62,7 @@ def outside_files(run: Run, subject: str) -> dict[str, Path]:
 
 def run_methods(run: Run) -> dict[str, Method]:
     """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
-    known = compared_methods(run.cohort().modalities)
+    known = compared_methods(run.cohort.modalities)
     ready = {n: m for n, m in known.items() if not m.needs_weights or run.weights(n).exists()}
     outside = {name: Method(method_named(name)) for name in run.parameters.outside_methods}
     return ready | outside
@@ -77,3 +71,9 @@ def run_methods(run: Run) -> dict[str, Method]:
 def trained_weights(run: Run) -> dict[str, Path]:
     """The weights of every learned method that was trained, the settings of every fitted one."""
     return {name: run.weights(name) for name in WITH_WEIGHTS if run.weights(name).exists()}
+
+
+def fused_methods(run: Run) -> list[str]:
+    """The methods of a run of which every test patient has a fused image."""
+    subjects = run.cohort.subjects("test")
+    return [n for n in run_methods(run) if all(run.fused(s, n).exists() for s in subjects)]

@@ -1,6 +1,6 @@
 """One notebook of the pipeline: what it depends on, and its execution by papermill.
 
-python -m pgmif.runs.notebooks 04_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
+python -m pgmif.runs.notebooks 05_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
 
 Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell
 failed, 130 stopped by Ctrl-C.

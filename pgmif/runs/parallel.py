@@ -90,5 +90,5 @@ def _single_threaded(work: Callable[[str], Any], subject: str) -> Any:
 def over_test_patients(run: Run, work: Callable[[str], list[dict]]) -> pd.DataFrame:
     """The rows that `work(subject)` gives of every test patient of a run, in one table."""
     p = run.parameters
-    done = each_patient(work, run.cohort().subjects("test"), p.workers, p.dask_scheduler)
+    done = each_patient(work, run.cohort.subjects("test"), p.workers, p.dask_scheduler)
     return pd.DataFrame([row for rows in done for row in rows])

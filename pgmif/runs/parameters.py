@@ -5,6 +5,7 @@ are the `quick` profile; `params/paper.yaml` names the section of the paper behi
 """
 
 import difflib
+import json
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pgmif.runs.order import ABLATIONS
 from pgmif_core.methods.names import LEARNED
 
 Positive = Annotated[float, Field(gt=0)]
@@ -76,7 +78,7 @@ class Parameters(BaseModel):
     )
     epsilon: Positive = Field(3e-2, description="edge parameter ε of the normalized gradients")
     gradient_weights: list[NonNegative] = Field(
-        [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further modalities (1 where not given)"
+        [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further ones (1 where not given)"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
     gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
@@ -106,16 +108,13 @@ class Parameters(BaseModel):
     compiled: bool = Field(False, description="torch.compile in training; needs a C++ compiler")
 
     outside_methods: dict[str, str] = Field(
-        {}, description="images fused by other programs: name: folder, relative to the root"
+        {}, description="images of other programs, name: folder, relative to the root"
     )
 
-    ablation: Literal[
-        "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
-        "registration",
-    ] = Field("epsilon", description="the decision that 09_ablations varies")
+    ablation: Literal[ABLATIONS] = Field("epsilon", description="the decision that 09_ablations varies")
     ablation_values: list[float] = Field([], description="its values; empty: those of the core")
 
-    unet_iterations: Count = Field(300, description="training iterations of a U-Net in 08")
+    unet_iterations: Count = Field(300, description="training iterations of a U-Net")
     unet_seeds: Count = Field(3, description="U-Nets trained per input")
 
     figure_patients: Count = Field(3, description="patients in figure 4")
@@ -188,6 +187,15 @@ def check_parameters(values: Mapping[str, Any]) -> Parameters:
         raise ParameterError(
             "parameters refused, nothing was started:\n" + "\n".join(f"  - {p}" for p in problems)
         ) from None
+
+
+def parameter_line(name: str) -> str:
+    """A parameter as a line of a notebook's cell: its type, its default, and what it means."""
+    field = Parameters.model_fields[name]
+    default = json.dumps(field.default) if isinstance(field.default, str) else repr(field.default)
+    kind = {"list": "list[float]", "dict": "dict[str, str]"}.get(
+        type(field.default).__name__, type(field.default).__name__)
+    return f"{name}: {kind} = {default}  # {field.description}"
 
 
 class DeclaredParameters(Parameters):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from pgmif.runs.order import STEPS
 from pgmif.runs.run import Run
 from pgmif_core.files import file_hash, write_json
 
@@ -58,7 +59,7 @@ def provenance(run: Run, step: str, inputs: tuple[Path, ...] = ()) -> Iterator[d
     """Note how a step was made: parameters, inputs, versions, commit, seconds.
 
     Written to results/<run>/<step>/provenance.json when the block ends without error; what the
-    block adds to the dictionary is kept too. 06_claims gathers them into one file.
+    block adds to the dictionary is kept too. 10_claims gathers them into one file.
     """
     notes: dict[str, Any] = {
         "step": step,
@@ -85,6 +86,8 @@ def notebook_seconds(run: Run) -> pd.DataFrame:
     """
     rows = []
     for path in sorted((run.root / "results" / run.name / "notebooks").glob("*.ipynb")):
+        if not path.stem.startswith(tuple(STEPS)):
+            continue  # of an older numbering
         notes = json.loads(path.read_text())["metadata"].get("papermill", {})
         if notes.get("duration"):
             begun = pd.Timestamp(notes["start_time"])
@@ -100,6 +103,7 @@ def gather_provenance(run: Run) -> dict[str, Any]:
     steps = {
         str(path.parent.relative_to(base)): json.loads(path.read_text())
         for path in sorted(base.glob("[0-9]*/**/provenance.json"))
+        if path.relative_to(base).parts[0] in STEPS
     }
     write_json(steps, base / "provenance.json")
     return steps

@@ -16,6 +16,7 @@ from typing import Any
 
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.code_of import code_of_notebook
+from pgmif.runs.order import STEPS
 from pgmif.runs.provenance import MADE_FROM
 from pgmif.runs.run import input_files
 from pgmif_core.files import JOURNAL, broken, digest, file_hash, seal, write_json
@@ -23,22 +24,6 @@ from pgmif_core.files import JOURNAL, broken, digest, file_hash, seal, write_jso
 RECORDS = "made"  # folder of a run
 DECIDE_NOTHING = ("workers", "dask_scheduler")  # where work is done does not change what is made
 UNSEALED = "checkpoint-"  # of a training that is finished: nobody needs them
-# the steps whose products a step reads, as the Snakefile has it (a test compares them)
-AFTER: dict[str, tuple[str, ...]] = {
-    "00_cohort": (),
-    "01_preprocessing": ("00_cohort",),
-    "02_training": ("01_preprocessing",),
-    "10_pgmif_plus": ("01_preprocessing",),
-    "03_baseline_comparison": ("02_training", "10_pgmif_plus"),
-    "04_cnr_boxplots": ("03_baseline_comparison",),
-    "05_sobel_analysis": ("03_baseline_comparison",),
-    "07_frontier": ("04_cnr_boxplots", "05_sobel_analysis"),
-    "06_claims": ("04_cnr_boxplots", "05_sobel_analysis", "07_frontier"),
-    "09_ablations": ("02_training", "10_pgmif_plus"),
-    "08_delineation": ("03_baseline_comparison",),
-}
-WILDCARDS = ("method", "ablation")  # of Snakemake's rules, not values of the run
-EVIDENCE = ("08_delineation", "09_ablations")
 
 
 def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -49,10 +34,12 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
         raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
     tree = ast.parse("".join(tagged[0]["source"]))
     names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
-    return {name: config[name] for name in names if name in config and name not in WILDCARDS}
+    names += [n.target.id for n in tree.body if isinstance(n, ast.AnnAssign)]
+    wildcards = {step.wildcard for step in STEPS.values()}  # each rule's own, not values of the run
+    return {name: config[name] for name in names if name in config and name not in wildcards}
 
 
-def outside_files(config: Mapping[str, Any], root: Path) -> list[Path]:
+def _outside_files(config: Mapping[str, Any], root: Path) -> list[Path]:
     """Everything in the folders of other programs' images."""
     folders = [root / folder for folder in config["outside_methods"].values()]
     return [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
@@ -62,11 +49,11 @@ def _sources(step: str, config: Mapping[str, Any], root: Path) -> list[Path]:
     """Files from outside the run that a step reads."""
     if step == "00_cohort":
         return list(input_files(read_manifest(root / config["manifest"], config["allow_outside"])))
-    if step in ("02_training", "10_pgmif_plus") and config["released"]:
+    if step in ("02_training", "03_pgmif_plus") and config["released"]:
         return sorted(path for path in (root / "weights").iterdir() if path.is_file())
-    if step == "03_baseline_comparison":
-        return outside_files(config, root)
-    if step in ("04_cnr_boxplots", "05_sobel_analysis", "06_claims"):
+    if step == "04_baseline_comparison":
+        return _outside_files(config, root)
+    if step in ("05_cnr_boxplots", "06_sobel_analysis", "10_claims"):
         return [root / "published" / "results.csv"]
     return []
 
@@ -74,14 +61,14 @@ def _sources(step: str, config: Mapping[str, Any], root: Path) -> list[Path]:
 def step_keys(config: Mapping[str, Any], root: Path) -> dict[str, str]:
     """The key of every step under a run's configuration, whose paths are relative to `root`."""
     keys: dict[str, str] = {}
-    for step, before in AFTER.items():
+    for step, its in STEPS.items():
         notebook = root / "notebooks" / f"{step}.ipynb"
         values = declared_parameters(str(notebook), config)
         keys[step] = digest({
             "code": code_of_notebook(notebook),
             "values": {n: v for n, v in values.items() if n not in DECIDE_NOTHING},
             "sources": [[path.name, file_hash(path)] for path in _sources(step, config, root)],
-            "before": [keys[name] for name in before],
+            "before": [keys[name] for name in its.after],
         })
     return keys
 
@@ -124,7 +111,7 @@ def _products(step: str, executed: Path, journal: Path) -> dict[str, str]:
     own = [path for path in folder.rglob("*") if path.is_file() and _belongs(path, folder, part)]
     noted = journal.read_text().splitlines() if journal.exists() else []
     drawn = {Path(line) for line in noted if Path(line).parts[0] == "figures"}
-    noted_run = [executed.parents[1] / "provenance.json"] if step == "06_claims" else []
+    noted_run = [executed.parents[1] / "provenance.json"] if step == "10_claims" else []
     paths = {root / path for path in [*own, *drawn, *noted_run, executed] if (root / path).is_file()}
     return seal(root, paths)
 
@@ -146,11 +133,6 @@ def _record(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _rule(step: str) -> str:
-    """The Snakefile's rule of a step."""
-    return step.partition("_")[2].replace("ablations", "ablation")
-
-
 def recorded_here(base: Path) -> bool:
     """Whether a run has records, and all of them are its own: a copied folder brings others."""
     records = [r for path in (base / RECORDS).glob("*.json") if (r := _record(path))]
@@ -166,14 +148,14 @@ def stale_steps(base: Path, keys: Mapping[str, str], evidence: bool) -> dict[str
     found: dict[str, str] = {}
     executed = {p.stem for folder in (RECORDS, "notebooks") for p in (base / folder).glob("*.*")
                 if p.suffix in (".json", ".ipynb")}
-    for step in (s for s in AFTER if evidence or s not in EVIDENCE):
+    for step in (name for name, its in STEPS.items() if evidence or not its.evidence):
         own = sorted(stem for stem in executed if stem.startswith(step))
         if not own and (base / step).is_dir() and any((base / step).iterdir()):
-            found[_rule(step)] = "has no record"
+            found[STEPS[step].rule] = "has no record"
         for stem in own:
             record = _record(base / RECORDS / f"{stem}.json")
             if record is None:
-                found[_rule(step)] = "its record is absent or damaged"
+                found[STEPS[step].rule] = "its record is absent or damaged"
             elif record["outputs"] and (reason := _reason(record, keys, base.parents[1])):
                 found[record["outputs"][0]] = reason
     return found

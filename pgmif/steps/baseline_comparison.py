@@ -1,7 +1,6 @@
-"""Steps 03-05 for one patient or method of a run: fuse, measure."""
+"""Step 04: every test patient fused with every method, and whether each image is sane."""
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from pgmif.runs.code_of import code_of
 from pgmif.runs.fused import (
     fused_details,
+    fused_methods,
     outside_files,
     read_fused,
     run_methods,
@@ -24,11 +24,9 @@ from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import fidelity, fuse_volume
 from pgmif_core.files import file_hash
-from pgmif_core.images.modalities import T2W
 from pgmif_core.images.patient import slices_of
 from pgmif_core.images.store import store_fingerprint
-from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
-from pgmif_core.methods.names import NOT_IN_COMPARISON
+from pgmif_core.methods.names import NAMES, NOT_IN_COMPARISON, TARGET
 from pgmif_core.methods.pgmif_plus import read_settings
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.networks.folded import FoldedGenerator
@@ -52,7 +50,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
         known = fused_details(run, subject, name)
         if {key: known.get(key) for key in details} != details:
             if name in outside:
-                trust = run.cohort().trust._replace(within=None)
+                trust = run.cohort.trust._replace(within=None)
                 volume = read_outside(outside[name], patient, trust)
                 check_measurable(outside[name], volume, patient)
             else:
@@ -72,7 +70,7 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
 def fuse_cohort(run: Run) -> pd.DataFrame:
     """Fuse all test patients with every method; one row per patient and method."""
     weights = trained_weights(run)
-    subjects = run.cohort().subjects("test")
+    subjects = run.cohort.subjects("test")
     p, work = run.parameters, partial(fuse_patient, run, weights)
     done = each_patient(work, subjects, p.workers, p.dask_scheduler)
     return pd.DataFrame([row for rows in done for row in rows])
@@ -80,20 +78,29 @@ def fuse_cohort(run: Run) -> pd.DataFrame:
 
 def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Fraction of patients whose contrast is inverted, for both starts of PGMIF."""
-    starts = {"pgmif": run.parameters.start, "pgmif_literal": "none"}
     rows = []
-    for name, start in starts.items():
+    for name, row in NAMES.items():
         part = table[table["method"] == name]
-        if len(part):
+        if row.loss == NAMES[TARGET].loss and len(part):
             rows.append({
-                "start": start,
+                "start": row.start or run.parameters.start,
                 "patients": len(part),
                 "inverted_fraction": float((part["correlation"] < 0).mean()),
                 "median_correlation": float(part["correlation"].median()),
                 "median_alignment_t2w": float(part["alignment_t2w"].median()),
                 "median_ssim_t2w": float(part["ssim_t2w"].median()),
             })
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[
+        "start", "patients", "inverted_fraction", "median_correlation", "median_alignment_t2w",
+        "median_ssim_t2w",
+    ])
+
+
+def speed_table(run: Run) -> pd.DataFrame:
+    """Seconds per pair of PGMIF and PGMIF+, if they were made: method, seconds_per_pair, threads."""
+    there = [n for n in (TARGET, "pgmif_plus") if run.weights(n).exists()]
+    rows = [{"method": name, **seconds_per_pair(run, name)} for name in there]
+    return pd.DataFrame(rows, columns=["method", "seconds_per_pair", "threads"])
 
 
 def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict[str, float]:
@@ -101,7 +108,7 @@ def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict
     path = run.weights(method)
     fitted = METHODS[method].kind == "fitted"
     weights = read_settings(path) if fitted else FoldedGenerator(load_generator(path))
-    patient = run.patient(run.cohort().subjects("test")[0])
+    patient = run.patient(run.cohort.subjects("test")[0])
     middle = len(patient.sources) // 2  # the first slices may be empty
     pair = torch.from_numpy(np.array(patient.sources[middle : middle + 1]))
     METHODS[method](pair, weights)
@@ -113,36 +120,22 @@ def seconds_per_pair(run: Run, method: str = "pgmif", repeats: int = 15) -> dict
     return {"seconds_per_pair": float(np.median(times)), "threads": torch.get_num_threads()}
 
 
-def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)) -> pd.DataFrame:
-    """How much ε decides: self-alignment of T2w and relative alignment of PGMIF, medians."""
-    rows = []
-    for subject in run.cohort().subjects("test"):
-        t2w = torch.from_numpy(np.array(run.patient(subject).sources[:, T2W : T2W + 1]))
-        fused = torch.from_numpy(read_fused(run, subject, "pgmif")[:, None])
-        rows += [
-            {"epsilon": e,
-             "t2w_with_itself": -float(pixelwise_gradient_loss(t2w, t2w, e)),
-             "pgmif_relative_to_that": relative_alignment(fused, t2w, e)}
-            for e in epsilons
-        ]
-    return pd.DataFrame(rows).groupby("epsilon").median().reset_index()
-
-
 def fused_slices(run: Run, subject: str) -> dict[str, np.ndarray]:
     """The largest tumour slice of a patient under every method of the comparison."""
     k = run.patient(subject).largest
-    names = [n for n in run_methods(run) if n not in NOT_IN_COMPARISON]
+    names = [n for n in fused_methods(run) if n not in NOT_IN_COMPARISON]
     return {name: read_fused(run, subject, name)[k] for name in names}
 
 
 def patient_rows(run: Run, subjects: list[str]) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Per subject the sources and PGMIF at the largest tumour slice, and the GTV: figure 4."""
+    """Per subject the sources and PGMIF, if there, at the largest tumour slice, and the GTV."""
     rows = {}
-    modalities = run.cohort().modalities
+    modalities = run.cohort.modalities
     for subject in subjects:
         patient = run.patient(subject)
         k = patient.largest
         images = {m: np.array(patient.sources[k, i]) for i, m in enumerate(modalities)}
-        images["pgmif"] = read_fused(run, subject, "pgmif")[k]
+        if TARGET in fused_methods(run):
+            images[TARGET] = read_fused(run, subject, TARGET)[k]
         rows[subject] = (images, np.array(patient.gtv[k]))
     return rows

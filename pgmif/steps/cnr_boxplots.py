@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pgmif.runs.fused import read_fused, run_methods
+from pgmif.runs.fused import fused_methods, read_fused
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import cnr
 from pgmif_core.evaluation.statistics import bootstrap_interval
@@ -38,11 +38,11 @@ def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def cnr_table(run: Run) -> pd.DataFrame:
     """Tidy CNR: subject, method, cnr, for all test patients and methods."""
     rows = []
-    for subject in run.cohort().subjects("test"):
+    for subject in run.cohort.subjects("test"):
         patient = run.patient(subject)
         rows += [
             {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
-            for name in run_methods(run)
+            for name in fused_methods(run)
         ]
     return pd.DataFrame(rows)
 

@@ -1,4 +1,4 @@
-"""Step 08, the trained part, for a run: a U-Net per input, drawn on the test patients, three seeds."""
+"""Step 08: does an image help to draw the tumour? By its grey values alone, and by a U-Net on it."""
 
 import json
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pgmif.runs.code_of import code_of
-from pgmif.runs.fused import read_fused, run_methods, trained_weights
+from pgmif.runs.fused import fused_methods, read_fused, run_methods, trained_weights
 from pgmif.runs.parallel import each_patient, over_test_patients
 from pgmif.runs.run import Run
 from pgmif.steps.unet import Drawn, UNetSettings, agreement, draw, train_unet
@@ -16,13 +16,13 @@ from pgmif_core.evaluation.measures import fuse_volume
 from pgmif_core.files import file_hash, write_json
 from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.store import store_fingerprint
-from pgmif_core.methods.names import NOT_IN_COMPARISON
+from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named
 from pgmif_core.metrics.separation import separation, surroundings
 
 
 def all_channels(run: Run) -> str:
     """Name of the input that has every source as a channel of its own."""
-    return " + ".join(run.cohort().modalities)
+    return " + ".join(run.cohort.modalities)
 
 
 def unet_inputs(run: Run) -> list[str]:
@@ -30,9 +30,9 @@ def unet_inputs(run: Run) -> list[str]:
 
     Images of other programs are left out: those of training patients are not known.
     """
-    names = [n for n, m in run_methods(run).items()
-             if n not in NOT_IN_COMPARISON and m.kind != "outside"]
-    sources = len(run.cohort().modalities)
+    names = [n for n in fused_methods(run)
+             if n not in NOT_IN_COMPARISON and method_named(n).kind != "outside"]
+    sources = len(run.cohort.modalities)
     return [*names[:sources], all_channels(run), *names[sources:]]
 
 
@@ -50,7 +50,7 @@ def _test_images(run: Run, patient: PatientSlices, name: str) -> np.ndarray:
 
 
 def _training_patients(run: Run, name: str) -> list[Drawn]:
-    patients = map(run.patient, run.cohort().subjects("train"))
+    patients = map(run.patient, run.cohort.subjects("train"))
     return [Drawn(_images(run, p, name), np.array(p.gtv)) for p in patients if p.gtv.any()]
 
 
@@ -60,7 +60,7 @@ def _settings(run: Run, seed: int) -> UNetSettings:
 
 
 def _made_from(run: Run, name: str) -> dict:
-    cohort, weights = run.cohort(), trained_weights(run).get(name)
+    cohort, weights = run.cohort, trained_weights(run).get(name)
     subjects = [*cohort.subjects("train"), *cohort.subjects("test")]
     return {
         "settings": str(_settings(run, 0)), "seeds": run.parameters.unet_seeds,
@@ -86,7 +86,7 @@ def _rows_of(run: Run, name: str) -> list[dict]:
     training, rows = _training_patients(run, name), []
     for seed in range(run.parameters.unet_seeds):
         unet = train_unet(training, _settings(run, seed))
-        for subject in run.cohort().subjects("test"):
+        for subject in run.cohort.subjects("test"):
             patient = run.patient(subject)
             drawn = draw(unet, _test_images(run, patient, name))
             spacing = patient.spacing_mm
@@ -141,7 +141,7 @@ def _separation_of(run: Run, subject: str) -> list[dict]:
     return [
         {"subject": subject, "method": name,
          **separation(read_fused(run, subject, name), gtv, around)._asdict(), "dice_chance": chance}
-        for name in run_methods(run)
+        for name in fused_methods(run)
     ]
 
 

@@ -1,11 +1,11 @@
-"""Steps 07 and 08 for a run: trivial filters, standard metrics and separation of every method."""
+"""Step 07: trivial filters of the sources, and the standard metrics of every method."""
 
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from pgmif.runs.fused import read_fused, run_methods
+from pgmif.runs.fused import fused_methods, read_fused
 from pgmif.runs.parallel import over_test_patients
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.frontier import trivial_rows
@@ -16,7 +16,7 @@ MOST_SLICES = 12  # of a patient, for the standard metrics
 
 
 def _trivial_of(run: Run, subject: str) -> list[dict]:
-    return trivial_rows(run.patient(subject), run.cohort().modalities)
+    return trivial_rows(run.patient(subject), run.cohort.modalities)
 
 
 def trivial_table(run: Run) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:
     patient = run.patient(subject)
     area = patient.gtv.sum(axis=(1, 2))
     planes = [k for k in np.argsort(-area, kind="stable")[:MOST_SLICES] if area[k]]
-    volumes = {name: read_fused(run, subject, name)[planes] for name in run_methods(run)}
+    volumes = {name: read_fused(run, subject, name)[planes] for name in fused_methods(run)}
     values = pd.DataFrame([  # slice by slice: what is computed of the sources is remembered
         {"method": name, **measure_fusion(volume[i], patient.sources[k])}
         for i, k in enumerate(planes) for name, volume in volumes.items()

@@ -1,4 +1,4 @@
-"""Step 10 for a run: PGMIF+ fitted on its training patients, and every idea judged on those left out."""
+"""Step 03: PGMIF+ fitted on its training patients, and every idea judged on those left out."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ def _ideas_of(run: Run, subject: str) -> list[dict]:
         return []  # no CNR to fit by
     rows = []
     for idea in IDEAS:
-        base, shares = idea_settings(idea, run.cohort().modalities)
+        base, shares = idea_settings(idea, run.cohort.modalities)
         rows += [{"idea": idea, **row} for row in fitting_rows(patient, base, shares)]
     return rows
 
@@ -52,7 +52,7 @@ def ideas_rows(run: Run) -> pd.DataFrame:
     """
     if run.parameters.released:
         return released_ideas(run)
-    p, subjects = run.parameters, run.cohort().subjects("train")
+    p, subjects = run.parameters, run.cohort.subjects("train")
     done = each_patient(partial(_ideas_of, run), subjects, p.workers, p.dask_scheduler)
     rows = pd.DataFrame([row for part in done for row in part])
     if rows.empty:
@@ -67,7 +67,7 @@ def ideas_table(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for idea in IDEAS:
-        base, _ = idea_settings(idea, run.cohort().modalities)
+        base, _ = idea_settings(idea, run.cohort.modalities)
         parts.append(left_out(rows[rows["idea"] == idea], base))
     table = pd.concat(parts)
     return table.assign(cnr_ratio=table["cnr"] / abs(_untouched(table)))
@@ -88,7 +88,7 @@ def ideas_summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def fit_run(run: Run, rows: pd.DataFrame) -> PlusSettings:
     """Fit on all training patients, and on five groups drawn from them; writes every settings file."""
-    base, _ = idea_settings("PGMIF+", run.cohort().modalities)
+    base, _ = idea_settings("PGMIF+", run.cohort.modalities)
     mine = rows[rows["idea"] == "PGMIF+"]
     for seed, settings in enumerate(resampled(mine, base, SEEDS)):
         write_settings(settings, seed_settings(run, seed))
@@ -99,7 +99,7 @@ def fit_run(run: Run, rows: pd.DataFrame) -> PlusSettings:
 
 def seed_settings(run: Run, seed: int) -> Path:
     """Settings fitted on the training patients drawn with a seed."""
-    return run.folder("10_pgmif_plus") / f"settings_seed_{seed}.json"
+    return run.folder("03_pgmif_plus") / f"settings_seed_{seed}.json"
 
 
 def idea_images(patient: PatientSlices, settings: PlusSettings) -> dict[str, NDArray]:

@@ -1,11 +1,17 @@
 """Step 06: the generalized Sobel Q of every method on every test patient."""
 
-import pandas as pd
+from collections.abc import Sequence
 
-from pgmif.runs.fused import read_fused, run_methods
+import numpy as np
+import pandas as pd
+import torch
+
+from pgmif.runs.fused import fused_methods, read_fused
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import sobel_against
 from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
+from pgmif_core.images.modalities import T2W
+from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods.names import TARGET, ordered_methods
 
 
@@ -27,11 +33,11 @@ def summarize_sobel(
 
 def sobel_table(run: Run) -> pd.DataFrame:
     """Tidy Q: subject, method, reference (a modality), q, for all test patients and methods."""
-    cohort = run.cohort()
+    cohort = run.cohort
     rows = []
     for subject in cohort.subjects("test"):
         patient = run.patient(subject)
-        for name in run_methods(run):
+        for name in fused_methods(run):
             volume = read_fused(run, subject, name)
             rows += [
                 {"subject": subject, "method": name, "reference": modality,
@@ -39,3 +45,17 @@ def sobel_table(run: Run) -> pd.DataFrame:
                 for m, modality in enumerate(cohort.modalities)
             ]
     return pd.DataFrame(rows)
+
+
+def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)) -> pd.DataFrame:
+    """How much ε decides: medians of T2w's self-alignment and PGMIF's relative one, if it was fused."""
+    rows, known = [], TARGET in fused_methods(run)
+    for subject in run.cohort.subjects("test"):
+        t2w = torch.from_numpy(np.array(run.patient(subject).sources[:, T2W : T2W + 1]))
+        fused = torch.from_numpy(read_fused(run, subject, TARGET)[:, None]) if known else None
+        for e in epsilons:
+            row = {"epsilon": e, "t2w_with_itself": -float(pixelwise_gradient_loss(t2w, t2w, e))}
+            if fused is not None:
+                row["pgmif_relative_to_that"] = relative_alignment(fused, t2w, e)
+            rows.append(row)
+    return pd.DataFrame(rows).groupby("epsilon").median().reset_index()

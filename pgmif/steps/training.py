@@ -29,7 +29,7 @@ from pgmif_core.training.settings import TrainingSettings
 def training_settings(run: Run, method: str) -> TrainingSettings:
     """What a learned method trains with, from the run's parameters."""
     p = run.parameters
-    modalities = run.cohort().modalities
+    modalities = run.cohort.modalities
     row = NAMES[method]
     return TrainingSettings(
         method=method,
@@ -62,7 +62,7 @@ def split_training(run: Run) -> tuple[list[str], list[str]]:
     `validation_patients` are held out where three times as many are there. A smaller cohort can
     spare none: then they are fitted and watched both. The training itself sees no tumour contour.
     """
-    subjects = run.cohort().subjects("train")
+    subjects = run.cohort.subjects("train")
     wanted = run.parameters.validation_patients
     return subjects[wanted if len(subjects) >= 3 * wanted else 0 :], subjects[:wanted]
 
@@ -137,6 +137,6 @@ def save_architecture(run: Run, method: str, generator: Generator) -> Figure | N
         return None
     name, title, content = ARCHITECTURE_FIGURES[method]
     size = run.parameters.slice_size
-    figure = architecture_figure(generator, run.cohort().modalities, content, title, size)
+    figure = architecture_figure(generator, run.cohort.modalities, content, title, size)
     save_figure(figure, run.figures, name, layer_table(generator, size), run.parameters.dpi)
     return figure

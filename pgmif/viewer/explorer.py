@@ -81,21 +81,9 @@ def open_explorable(root: Path, name: str) -> Shown:
     return Shown(run, modalities, named)
 
 
-# paths without Run.folder, which makes what is not there: looking must not change a run
-def _own_weights(shown: Shown, method: str) -> Path:
-    file = ("10_pgmif_plus/settings.json" if method == "pgmif_plus"
-            else f"02_training/{method}/weights.safetensors")
-    return shown.run.root / "results" / shown.run.name / file
-
-
-def _fused(shown: Shown, subject: str, method: str) -> Path:
-    folder = shown.run.root / "results" / shown.run.name / "03_baseline_comparison"
-    return folder / f"{subject}_desc-{method}_T2w.nii"
-
-
 def weights_for(shown: Shown, method: str) -> Path | None:
     """The run's own weights of a method; where it has none, the released ones for two sequences."""
-    own = _own_weights(shown, method)
+    own = shown.run.weights(method)
     if own.exists():
         return own
     if len(shown.modalities) != 2:
@@ -108,7 +96,7 @@ def weights_for(shown: Shown, method: str) -> Path | None:
 
 def offered_methods(shown: Shown) -> dict[str, str]:
     """What can be shown of a run's patients, name → label: sources, methods, other programs' images."""
-    folder = _fused(shown, "", "").parent
+    folder = shown.run.fused("", "").parent
     written = {p.stem.split("_desc-")[1].removesuffix("_T2w") for p in folder.glob("*_desc-*_T2w.nii")}
     methods = compared_methods(shown.modalities)
     return {
@@ -120,16 +108,16 @@ def offered_methods(shown: Shown) -> dict[str, str]:
 def panel_label(shown: Shown, subject: str, method: str) -> str:
     """A method's label; with "released" where weights that have seen phantoms only made this image."""
     chosen = compared_methods(shown.modalities).get(method)
-    written = _fused(shown, subject, method).exists()
+    written = shown.run.fused(subject, method).exists()
     released = chosen is not None and chosen.needs_weights and (
-        shown.run.parameters.released if written else not _own_weights(shown, method).exists()
+        shown.run.parameters.released if written else not shown.run.weights(method).exists()
     )
     return method_named(method).label + (", released" if released else "")
 
 
 def method_volume(shown: Shown, patient: PatientSlices, method: str) -> NDArray[np.float32]:
     """A method's image of a patient: the run's fused volume where there is one, else fused now."""
-    if _fused(shown, patient.subject, method).exists():
+    if shown.run.fused(patient.subject, method).exists():
         return read_fused(shown.run, patient.subject, method)
     chosen = compared_methods(shown.modalities).get(method)
     if chosen is None:

@@ -186,7 +186,7 @@ def read_settings(path: str | Path) -> PlusSettings:
     if not path.is_file():
         raise ValueError(
             f"{path}: expected fitted settings (.json), found no file. `make reproduce` leaves them in "
-            "results/<run>/10_pgmif_plus/settings.json."
+            "results/<run>/03_pgmif_plus/settings.json."
         )
     try:
         values = json.loads(path.read_text())

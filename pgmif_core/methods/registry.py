@@ -67,7 +67,7 @@ class Method:
             raise ValueError(
                 f"{self.name} is learned: pass weights=, a .safetensors file made by 02_training"
                 if self.kind == "learned" else
-                f"{self.name} is fitted: pass weights=, the settings.json made by 10_pgmif_plus"
+                f"{self.name} is fitted: pass weights=, the settings.json made by 03_pgmif_plus"
             )
         if self.kind == "fitted":
             known = isinstance(weights, PlusSettings)
