@@ -84,7 +84,7 @@ rule training:
     # two methods side by side: faster than one after the other on all threads
     threads: max(1, THREADS // 2)
     shell:
-        rule_command("02_training", "-p method {wildcards.method}")
+        rule_command("02_training", "-p method={wildcards.method}")
 
 
 rule pgmif_plus:
@@ -202,7 +202,7 @@ rule ablations:
         f"{RUN}/notebooks/09_ablations_{{ablation}}.ipynb",
     threads: max(1, THREADS // 2)
     shell:
-        rule_command("09_ablations", "-p ablation {wildcards.ablation}")
+        rule_command("09_ablations", "-p ablation={wildcards.ablation}")
 
 
 # the last one: it gathers the provenance and the minutes of all others

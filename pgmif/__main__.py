@@ -1,4 +1,4 @@
-"""python -m pgmif_core: the command `pgmif`."""
+"""python -m pgmif: the command `pgmif`."""
 
 from pgmif.cli import app
 

@@ -9,7 +9,6 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against, t2w_where_alone
-from pgmif_core.images.modalities import windowed
 from pgmif_core.images.patient import (
     partly_imaged,
     patient_of,
@@ -19,6 +18,7 @@ from pgmif_core.images.patient import (
 from pgmif_core.images.registration import Registration, register
 from pgmif_core.images.slices import normalised_slices, place_on_slices, slice_grid
 from pgmif_core.images.volumes import ImageError, mask_on, overlap_fraction, resample
+from pgmif_core.images.windows import windowed
 from pgmif_core.methods.pgmif_plus import PlusSettings
 from pgmif_core.networks.generator import Generator
 

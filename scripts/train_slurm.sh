@@ -20,7 +20,7 @@ command=(
     srun .venv/bin/python -m torch.distributed.run
     --nnodes "$SLURM_NNODES" --nproc-per-node "${PROCESSES_PER_NODE:-${SLURM_GPUS_ON_NODE:-1}}"
     --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 20000))"
-    -m pgmif.cli train "$@"
+    -m pgmif train "$@"
 )
 if [ -n "${DRY_RUN:-}" ]; then
     echo "${command[*]}"

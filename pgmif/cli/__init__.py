@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import typer
 
-from pgmif.cli import cohorts, measuring, patients, training
+from pgmif.cli import cohorts, measuring, patients, report, reproduce, training
 
 app = typer.Typer(
     name="pgmif", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -31,6 +31,8 @@ def options(
 app.command("scan")(cohorts.scan)
 app.command("check")(cohorts.check)
 app.command("download")(cohorts.download_cohort)
+app.command("reproduce")(reproduce.reproduce)
+app.command("report")(report.report)
 app.command("train")(training.train)
 app.command("fuse")(patients.fuse)
 app.command("evaluate")(measuring.evaluate)

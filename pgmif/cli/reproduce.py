@@ -1,11 +1,8 @@
-"""The command behind `make reproduce`: check everything, then let Snakemake run the notebooks.
-
-python -m pgmif.cli.reproduce reproduce --profile quick [--manifest FILE] [--set name=value …]
+"""`pgmif reproduce`, behind `make reproduce`: check everything, then let Snakemake run the notebooks.
 
 Exit codes: 0 done, 1 a step failed, 2 refused before anything was started, 130 stopped by Ctrl-C.
 """
 
-import argparse
 import os
 import signal
 import subprocess
@@ -13,13 +10,16 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
 import yaml
 from joblib import cpu_count
 
+from pgmif.cli.terminal import AllowDifferent, AllowUnlikely, AssumeRas
 from pgmif.cohort.manifest import Cohort, ManifestError, check_images, read_manifest
 from pgmif.runs.notebooks import INTERRUPTED
 from pgmif.runs.order import LAST
@@ -30,20 +30,26 @@ from pgmif.runs.parameters import (
     plain_yaml,
     read_parameters,
 )
-from pgmif.runs.run import find_root, run_name
+from pgmif.runs.root import find_root
+from pgmif.runs.run import run_name
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
 from pgmif.runs.supervision import MARK, Ended, end_marked, own_folder, owner_of, supervised
 from pgmif_core.files import HASHES, FolderTaken, replacing, taken
 from pgmif_core.images.volumes import ImageError
 
-ACCEPTED = {  # what `pgmif check` accepts by the same options
-    "--allow-outside": "allow paths, and voxels of headers, out of the manifest's folder",
-    "--assume-ras": "take images without an orientation for RAS",
-    "--allow-different-patients": "allow series of one patient whose PatientID differs",
-    "--allow-unlikely": "allow T1w and T2w that look exchanged, or like a localizer",
-}
 CONFIG = "parameters.yaml"  # of a run, in its results folder
 LAST_WORDS_SECONDS = 5  # for what Snakemake said before it ended
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of one call; `values` are those of --set, `snakemake` what is passed on to it."""
+
+    profile: str
+    values: dict[str, Any]
+    evidence: bool
+    cores: int
+    snakemake: list[str]
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
@@ -57,14 +63,9 @@ def set_values(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def checked_parameters(options: argparse.Namespace, root: Path) -> tuple[Parameters, Cohort]:
+def checked_parameters(asked: Asked, root: Path) -> tuple[Parameters, Cohort]:
     """Parameters and cohort, after every check that needs no image to be opened."""
-    values = set_values(options.set)
-    if options.manifest:
-        values["manifest"] = options.manifest
-    given = [option.removeprefix("--").replace("-", "_") for option in ACCEPTED]
-    values |= {name: True for name in given if getattr(options, name)}
-    parameters = read_parameters(root / "params" / f"{options.profile}.yaml", **values)
+    parameters = read_parameters(root / "params" / f"{asked.profile}.yaml", **asked.values)
     cohort = read_manifest(root / parameters.manifest, parameters.allow_outside, parameters.assume_ras,
                            parameters.allow_different_patients, parameters.allow_unlikely)
     modality_weights(parameters.gradient_weights, cohort.modalities)
@@ -91,20 +92,20 @@ def _noted(base: Path) -> dict[str, Any]:
 
 
 def _snakemake_command(
-    options: argparse.Namespace, config_file: Path, forced: list[str]
+    asked: Asked, config_file: Path, forced: list[str]
 ) -> list[str]:
-    cores = options.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
+    cores = asked.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
-        sys.executable, "-m", "snakemake", *(["evidence"] if options.evidence else []),
+        sys.executable, "-m", "snakemake", *(["evidence"] if asked.evidence else []),
         "--cores", str(cores), "--configfile", str(config_file),
         "--quiet", "rules", "progress", "host", "--rerun-triggers", "input", *forced,
         "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
-        *options.snakemake,
+        *asked.snakemake,
     ]
 
 
 def _forced(
-    options: argparse.Namespace, base: Path, config: dict[str, Any], cohort: Cohort
+    asked: Asked, base: Path, config: dict[str, Any], cohort: Cohort
 ) -> list[str]:
     """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
     if base.is_dir() and any(base.glob("[0-9]*")) and not recorded_here(base):
@@ -114,7 +115,7 @@ def _forced(
     except ImageError:  # of a header whose voxels cannot be found
         check_images(cohort)
         raise
-    stale = stale_steps(base, keys, options.evidence)
+    stale = stale_steps(base, keys, asked.evidence)
     return ["--forcerun", *stale] if stale else []
 
 
@@ -182,19 +183,19 @@ def _other_manifest(base: Path, manifest: Path) -> str:
     return "" if same else str(earlier)
 
 
-def reproduce(options: argparse.Namespace) -> int:
+def _reproduce(asked: Asked) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
     root = find_root()
     start = time.perf_counter()
     (root / "results").mkdir(exist_ok=True)
     os.environ.setdefault(HASHES, str(root / "results" / ".hashes"))  # of this process and all notebooks
     try:
-        parameters, cohort = checked_parameters(options, root)
+        parameters, cohort = checked_parameters(asked, root)
         name = run_name(cohort, parameters)
         base = root / "results" / name
         config = {**parameters.model_dump(), "run": name}
-        forced = _forced(options, base, config, cohort)
-        command = _snakemake_command(options, base / CONFIG, forced)
+        forced = _forced(asked, base, config, cohort)
+        command = _snakemake_command(asked, base / CONFIG, forced)
         # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
         same = _noted(base) == config
         if same and _up_to_date(command, root, base):
@@ -203,7 +204,7 @@ def reproduce(options: argparse.Namespace) -> int:
     except (ManifestError, ParameterError, ImageError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
-    dry = bool({"-n", "--dry-run", "--dryrun"} & set(options.snakemake))
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(asked.snakemake))
     other = _other_manifest(base, root / parameters.manifest)
     if other:
         print(f"pgmif: results/{name} was made from {other}, not from {parameters.manifest}; nothing "
@@ -211,7 +212,7 @@ def reproduce(options: argparse.Namespace) -> int:
         return 2
     try:
         if dry:
-            return _plan(options, base, config, forced)
+            return _plan(asked, base, config, forced)
         with supervised() as mark, own_folder(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -229,13 +230,13 @@ def reproduce(options: argparse.Namespace) -> int:
     return _said(status, name, start)
 
 
-def _plan(options: argparse.Namespace, base: Path, config: dict[str, Any], forced: list[str]) -> int:
+def _plan(asked: Asked, base: Path, config: dict[str, Any], forced: list[str]) -> int:
     """A dry run: what would be made; nothing of the run is written, its parameters neither."""
     free = taken(base) if base.is_dir() else nullcontext()
     with tempfile.TemporaryDirectory() as folder, free:
         path = Path(folder) / CONFIG
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-        command = _snakemake_command(options, path, forced)
+        command = _snakemake_command(asked, path, forced)
         return subprocess.run(command, cwd=base.parents[1], check=False).returncode
 
 
@@ -253,24 +254,42 @@ def _said(status: int, name: str, start: float) -> int:
     return 0
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="pgmif.cli.reproduce", description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("reproduce", help="check, then run all notebooks that are out of date")
-    run.add_argument("--profile", default="quick", help="a file of params/, without .yaml")
-    run.add_argument("--manifest", default="", help="cohort manifest; default: of the profile")
-    for option, meaning in ACCEPTED.items():
-        run.add_argument(option, action="store_true", help=meaning)
-    run.add_argument("--evidence", action="store_true", help="what goes beyond the paper: ablations")
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    run.add_argument("--cores", type=int, default=0)
-    run.add_argument("snakemake", nargs="*", help="passed on to snakemake, after --")
+def reproduce(
+    profile: Annotated[str, typer.Option(help="A file of params/, without .yaml.")] = "quick",
+    manifest: Annotated[str, typer.Option(help="Cohort manifest; the profile's if not given.")] = "",
+    evidence: Annotated[bool, typer.Option(
+        "--evidence", help="What goes beyond the paper: delineation, ablations, seeds.")] = False,
+    values: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of params/; as often as needed.")] = None,
+    cores: Annotated[int, typer.Option(min=0, help="Cores to use; 0: all.")] = 0,
+    allow_outside: Annotated[bool, typer.Option(
+        "--allow-outside", help="Allow paths, and voxels of headers, out of the manifest's folder.")
+    ] = False,
+    assume_ras: AssumeRas = False, allow_different_patients: AllowDifferent = False,
+    allow_unlikely: AllowUnlikely = False,
+    snakemake: Annotated[list[str] | None, typer.Argument(
+        help="Options of snakemake, after --: -- --dry-run.", show_default=False)] = None,
+) -> None:
+    """Check parameters and cohort, then run all notebooks that are out of date, in their order.
+
+    Examples:
+
+    * `pgmif reproduce --profile smoke`
+
+    * `pgmif reproduce --manifest data/data_manifest.csv --set iterations=400`
+    """
     try:
-        return reproduce(parser.parse_args(arguments))
+        given = set_values(values or []) | ({"manifest": manifest} if manifest else {})
+        accepted = {"allow_outside": allow_outside, "assume_ras": assume_ras,
+                    "allow_different_patients": allow_different_patients,
+                    "allow_unlikely": allow_unlikely}
+        given |= {name: True for name, wanted in accepted.items() if wanted}
+        status = _reproduce(Asked(profile, given, evidence, cores, snakemake or []))
+    except ParameterError as error:
+        print(f"pgmif: {error}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         print("\npgmif: stopped by Ctrl-C before any notebook was started.", file=sys.stderr)
-        return INTERRUPTED
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+        status = INTERRUPTED
+    if status:
+        raise typer.Exit(status)

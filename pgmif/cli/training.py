@@ -8,7 +8,8 @@ import typer
 from pgmif.cli.reproduce import set_values
 from pgmif.cli.terminal import exit_codes, out
 from pgmif.runs.parameters import read_parameters
-from pgmif.runs.run import find_root, open_run
+from pgmif.runs.root import find_root
+from pgmif.runs.run import open_run
 from pgmif_core.methods.names import LEARNED
 
 
@@ -26,7 +27,7 @@ def train(
 
     * `pgmif train pgmif --profile paper --set device=cuda`
 
-    * `torchrun --standalone --nproc-per-node 2 -m pgmif.cli train pgmif`
+    * `torchrun --standalone --nproc-per-node 2 -m pgmif train pgmif`
 
     * `sbatch --nodes 2 --gpus-per-node 4 scripts/train_slurm.sh pgmif --profile paper`
     """

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from pgmif.cohort.manifest import Cohort, read_gtv
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
-from pgmif_core.images.modalities import CT_WINDOW_HU, windowed
+from pgmif_core.images.modalities import CT_WINDOW_HU
 from pgmif_core.images.patient import PatientSlices, largest_slice
 from pgmif_core.images.slices import slice_grid
 from pgmif_core.images.volumes import mask_on, resample
+from pgmif_core.images.windows import windowed
 from pgmif_core.methods.names import method_named
 
 GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"

@@ -1,9 +1,7 @@
 """The report of a run: results/<run>/report/index.html, one page that opens offline, with its files.
 
-python -m pgmif.report [RUN]      (`make report`, `make report RUN=…`)
-
-Images stand inside the page; PDFs, tables and executed notebooks lie beside it. Exit codes: 0 done,
-2 refused because there is no complete run of that name.
+`pgmif report` (`make report`) writes it. Images stand inside the page; PDFs, tables and executed
+notebooks lie beside it.
 """
 
 import base64

@@ -1,12 +1,11 @@
 """One notebook of the pipeline: what it depends on, and its execution by papermill.
 
-python -m pgmif.runs.notebooks 05_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME VALUE …]
+python -m pgmif.runs.notebooks 05_cnr_boxplots results/x.ipynb [--values DICT] [-p NAME=VALUE …]
 
 Imports little: a rule of the Snakefile starts it once per notebook. Exit codes: 0 done, 1 a cell
 failed, 130 stopped by Ctrl-C.
 """
 
-import argparse
 import ast
 import logging
 import re
@@ -16,11 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 
 # of glibc: by default it gives every large map back to the system, which clears each page before handing
 # it out again, 6 to 9 % of a training iteration; up to 512 MiB are kept, arrays over 64 MiB given back
@@ -34,7 +34,7 @@ def rule_command(notebook: str, extra: str = "") -> str:
     python = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
     return (
         f"{KEEP_FREED_MEMORY} OMP_NUM_THREADS={{threads}} {python} -m pgmif.runs.notebooks {notebook} "
-        f"{{log:q}} --values {{params.values:q}} --key {{params.key}} {extra} --outputs {{output:q}}"
+        f"{{log:q}} {{output:q}} --values {{params.values:q}} --key {{params.key}} {extra}"
     )
 
 
@@ -115,25 +115,25 @@ def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     return 0
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="pgmif.runs.notebooks", description=__doc__.split("\n")[0])
-    parser.add_argument("name")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--values", default="{}", help="parameters as a Python dict")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--key", default="", help="what it is made from, for its record")
-    parser.add_argument("--outputs", nargs="*", default=[], help="what the rule makes")
-    options = parser.parse_args(arguments)
-    values = {**ast.literal_eval(options.values), **{k: yaml.safe_load(v) for k, v in options.p}}
-    if not options.key:
-        return execute_notebook(options.name, options.output, values)
+def main(
+    name: str, output: Path,
+    products: Annotated[list[str] | None, typer.Argument(help="What the rule makes.")] = None,
+    values: Annotated[str, typer.Option(help="Parameters as a Python dict.")] = "{}",
+    given: Annotated[list[str] | None, typer.Option("-p", help="NAME=VALUE, over --values.")] = None,
+    key: Annotated[str, typer.Option(help="What it is made from, for its record.")] = "",
+) -> None:
+    """Execute notebooks/NAME.ipynb and keep it as OUTPUT."""
+    pairs = (pair.partition("=") for pair in given or [])
+    chosen = {**ast.literal_eval(values), **{name: yaml.safe_load(value) for name, _, value in pairs}}
+    if not key:
+        raise typer.Exit(execute_notebook(name, output, chosen))
     from pgmif.runs.staleness import recorded  # it imports pandas, which takes a while
 
-    with recorded(options.name, options.key, options.output, options.outputs) as record:
-        status = execute_notebook(options.name, options.output, values)
+    with recorded(name, key, output, products or []) as record:
+        status = execute_notebook(name, output, chosen)
         record.done = status == 0
-    return status
+    raise typer.Exit(status)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    typer.run(main)

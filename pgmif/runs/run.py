@@ -10,6 +10,7 @@ import pandas as pd
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.order import needed_products
 from pgmif.runs.parameters import Parameters
+from pgmif.runs.root import find_root
 from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.store import read_patient
 from pgmif_core.methods.names import NAMES
@@ -147,12 +148,3 @@ def input_files(cohort: Cohort) -> tuple[Path, ...]:
     return (cohort.path, *images)
 
 
-def find_root(start: Path | None = None) -> Path:
-    """The repository root: the first folder upward of `start` that holds a Snakefile."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "Snakefile").is_file() and (folder / "params").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"no pgmif repository at or above {start}; open notebooks inside a clone of it"
-    )

@@ -18,13 +18,14 @@ from pgmif_core.files import file_hash, replacing
 from pgmif_core.images.checks import image_notes
 from pgmif_core.images.displacements import displacement_error, head_points
 from pgmif_core.images.masks import mask_note
-from pgmif_core.images.modalities import T2W, windowed
+from pgmif_core.images.modalities import T2W
 from pgmif_core.images.patient import PatientSlices, patient_of, place_sources, with_reference
 from pgmif_core.images.placement import fraction_inside
 from pgmif_core.images.registration import register
 from pgmif_core.images.slices import minmax_per_slice, slice_grid
 from pgmif_core.images.store import known_patient, read_patient, write_patient
 from pgmif_core.images.volumes import imaged_part, mask_on, read_displacement, resample, write_image
+from pgmif_core.images.windows import windowed
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
 

@@ -18,7 +18,8 @@ from pgmif.demonstration import LABEL, RUN, demonstration_store
 from pgmif.runs.fused import read_fused
 from pgmif.runs.parameters import Parameters
 from pgmif.runs.released import ReleaseError, released_file
-from pgmif.runs.run import Run, find_root
+from pgmif.runs.root import find_root
+from pgmif.runs.run import Run
 from pgmif.viewer import Viewer
 from pgmif_core.evaluation.measures import fuse_volume
 from pgmif_core.images.modalities import FURTHER_MODALITIES

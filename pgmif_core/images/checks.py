@@ -11,11 +11,11 @@ from scipy import ndimage
 
 from pgmif_core.images.dicom import Identity
 from pgmif_core.images.masks import displaced
-from pgmif_core.images.modalities import hot_voxels
 from pgmif_core.images.placement import misplaced, oversized
 from pgmif_core.images.regions import head_mask
 from pgmif_core.images.registration import FEWEST_VOXELS
 from pgmif_core.images.volumes import fill_note, imaged_part, overlap_fraction, resample, same_grid
+from pgmif_core.images.windows import hot_voxels
 
 SMALLEST_OVERLAP = 0.1
 LEAST_AIR_HU = -500.0  # a CT in HU that shows any air reaches below this

@@ -12,9 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images.modalities import T2W, windowed
+from pgmif_core.images.modalities import T2W
 from pgmif_core.images.regions import head_mask, reference_region
 from pgmif_core.images.slices import SIGNAL, normalised_slices
+from pgmif_core.images.windows import windowed
 
 LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
 UNMOVED: Mapping[str, sitk.Transform | None] = MappingProxyType({})
