@@ -70,9 +70,10 @@ html_copy_source = False
 
 def _as_restructured_text(_, what, name, obj, options, lines) -> None:
     """Docstrings are plain text: a bar or star in them is itself."""
-    code = re.compile(r"(`[^`]*`)")
+    code, example = re.compile(r"(`[^`]*`)"), False
     for k, line in enumerate(lines):
-        if not line.lstrip().startswith(">>>"):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
             parts = code.split(line)
             lines[k] = "".join(
                 p if p.startswith("`") else re.sub(r"([|*_])", r"\\\1", p) for p in parts

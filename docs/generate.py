@@ -1,5 +1,6 @@
-"""Pages that are written from the code: lessons, the command, parameters, methods, metrics."""
+"""Pages that are written from the code: lessons, the command, parameters, methods, a page per room."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -10,7 +11,8 @@ import pandas as pd
 import yaml
 
 from pgmif.runs.parameters import Parameters
-from pgmif_core.methods.registry import METHODS
+from pgmif_core import losses
+from pgmif_core.methods.registry import METHODS, Method
 from pgmif_core.metrics.standard import FUSION_METRICS
 
 INCLUDED = ("README.md", "REPRODUCING.md", "MODEL_CARD.md", "CONTRIBUTING.md",
@@ -44,12 +46,19 @@ def parameters_page(root: Path) -> str:
     return text + markdown_table(pd.DataFrame(rows)) + "\n"
 
 
+def _what(method: Method) -> str:
+    """What a method does: its function's first line, or of a trained one its content term's."""
+    if method.kind == "fitted":
+        return "closed form, one number fitted"
+    explained = method.rule or getattr(losses, method.row.loss)
+    first = (explained.__doc__ or "").split("\n")[0]
+    return first if method.rule else f"network, trained on: {first}"
+
+
 def methods_page() -> str:
     """METHODS and FUSION_METRICS as tables."""
     methods = pd.DataFrame([
-        {"name": f"`{m.name}`", "label": m.label, "kind": m.kind,
-         "what it does": (m.rule.__doc__ or "").split("\n")[0] if m.rule else "trained: see the networks"
-         if m.kind == "learned" else "closed form, one number fitted"}
+        {"name": f"`{m.name}`", "label": m.label, "kind": m.kind, "what it does": _what(m)}
         for m in METHODS.values()
     ])
     metrics = pd.DataFrame([
@@ -73,6 +82,51 @@ def command_page() -> str:
     return text.replace("# `pgmif`", "# The command `pgmif`", 1)
 
 
+def _modules(room: Path) -> list[Path]:
+    """A room's modules, itself first where it is a package, then those inside."""
+    if room.is_file():
+        return [room]
+    inner = (p for p in sorted(room.rglob("*.py")) if p.name not in ("__init__.py", "__main__.py"))
+    faces = sorted(room.rglob("__init__.py"), key=lambda p: len(p.parts))
+    return sorted([*faces, *inner], key=lambda p: (str(p.parent), p.name != "__init__.py", p.name))
+
+
+def room_page(root: Path, room: Path) -> str:
+    """The reference of a room: what every module of it offers."""
+    parts = []
+    for path in _modules(room):
+        names = path.relative_to(root).with_suffix("").parts
+        dotted = ".".join(names[:-1] if names[-1] == "__init__" else names)
+        tree = ast.parse(path.read_text())
+        faces = any(isinstance(n, ast.Name) and n.id == "__all__" for n in ast.walk(tree))
+        heading = "#" if not parts else "##"
+        members = "   :no-members:\n" if faces else ""  # a face offers what the modules below define
+        parts.append(f"{heading} {dotted}\n\n```{{eval-rst}}\n.. automodule:: {dotted}\n{members}```\n")
+    return "\n".join(parts)
+
+
+def rooms(root: Path) -> dict[str, list[Path]]:
+    """The rooms of both packages: modules and packages directly below them."""
+    found = {}
+    for package in ("pgmif_core", "pgmif"):
+        inside = sorted((root / package).iterdir())
+        found[package] = [p for p in inside if not p.name.startswith(("_", ".")) and
+                          (p.suffix == ".py" or (p / "__init__.py").is_file())]
+    return found
+
+
+def room_pages(root: Path) -> dict[str, str]:
+    """A page per room, and one per package that lists them."""
+    pages = {}
+    for package, inside in rooms(root).items():
+        face = ast.get_docstring(ast.parse((root / package / "__init__.py").read_text()))
+        listed = "\n".join(f"{package}/{p.stem}" for p in inside)
+        pages[f"reference/{package}.md"] = (
+            f"# {package}\n\n{face}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+        pages |= {f"reference/{package}/{p.stem}.md": room_page(root, p) for p in inside}
+    return pages
+
+
 def with_links(text: str, root: Path) -> str:
     """A page of the repository's root as pages two folders below include it: links still lead there."""
     def moved(match: re.Match) -> str:
@@ -92,12 +146,14 @@ def write_pages(root: Path, docs: Path) -> None:
         "reference/parameters.md": parameters_page(root),
         "reference/methods.md": methods_page(),
         "reference/command.md": command_page(),
+        **room_pages(root),
         **{f"_build/included/{Path(name).name}": with_links((root / name).read_text(), root)
            for name in INCLUDED},
     }
     (docs / "_build" / "included").mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         path = docs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
     lessons = docs / "tutorial" / "lessons"

@@ -2,10 +2,11 @@
 the core imports the application, rooms import one another in a circle, or there are too many floors.
 
 A room is a module or package directly below pgmif_core or pgmif. Its floor is 1 + that of the highest
-room that it imports.
+room that it imports. `--picture FILE` draws both packages, the wall between them.
 """
 
 import sys
+from pathlib import Path
 
 import grimp
 
@@ -46,8 +47,48 @@ def upward() -> list[str]:
         other.partition(".")[0] == "pgmif" for other in graph.find_modules_directly_imported_by(m)))
 
 
+def draw(path: Path) -> None:
+    """Both packages as a picture: floors from below, an arrow from each room to all that it imports."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 8.4), layout="constrained")
+    ax, base, places = figure.add_subplot(), 0.0, {}
+    colours = {"pgmif_core": "#cfe3f3", "pgmif": "#fde2a8"}
+    for package, rooms in arrows().items():
+        levels = floors(rooms)
+        for level in range(1, max(levels.values()) + 1):
+            here = sorted(room for room in rooms if levels[room] == level)
+            for k, room in enumerate(here):
+                places[package, room] = (3.0 * (k - (len(here) - 1) / 2), base + level - 1)
+        for room, others in rooms.items():
+            for other in others:
+                (x, y), (u, v) = places[package, room], places[package, other]
+                ax.annotate("", (u, v + 0.2), (x, y - 0.2), arrowprops={
+                    "arrowstyle": "-|>", "color": "#888888", "linewidth": 0.6, "shrinkA": 0,
+                    "shrinkB": 0, "connectionstyle": "arc3,rad=0.08"})
+        ax.text(-5.4, base + (max(levels.values()) - 1) / 2, package, rotation=90, va="center",
+                ha="center", fontsize=11, weight="bold")
+        base += max(levels.values()) + 0.6
+        if package == "pgmif_core":
+            ax.axhline(base - 0.8, color="#D55E00", linewidth=3)
+            ax.text(4.9, base - 0.72, "the wall: no arrow upward", color="#D55E00", fontsize=8,
+                    ha="right")
+    for (package, room), (x, y) in places.items():
+        ax.text(x, y, room, ha="center", va="center", fontsize=9, bbox={
+            "boxstyle": "round,pad=0.35", "facecolor": colours[package], "edgecolor": "#333333"})
+    ax.set_xlim(-5.8, 5.0)
+    ax.set_ylim(-0.6, base - 0.9)
+    ax.axis("off")
+    with mpl.rc_context({"svg.hashsalt": "house", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 def main() -> int:
     """Print both packages, the highest floor first."""
+    if sys.argv[1:2] == ["--picture"]:
+        draw(Path(sys.argv[2]))
+        return 0
     problems = [f"{module} imports the application" for module in upward()]
     for package, rooms in arrows().items():
         try:
