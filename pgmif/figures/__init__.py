@@ -1,1 +1,1 @@
-"""Every picture of a run: `style` has all colours, each other module one kind of figure."""
+"""Every picture of a run: `colours` has all of them, `style` the page, each other module one kind."""

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pgmif.figures.style import KIND_COLOURS, PAGE_INCHES, in_style, name_cohort, new_figure
+from pgmif.figures.colours import KIND_COLOURS, VERMILION
+from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.statistics import quartiles
 from pgmif_core.methods.names import method_named, ordered_methods
 from pgmif_core.metrics.paper import NO_CHANGE
@@ -82,7 +83,7 @@ def seeds_figure(table: pd.DataFrame, methods: Sequence[str], label: str) -> Fig
                              showfliers=False, patch_artist=True, medianprops={"color": "k"})
             box["boxes"][0].set(facecolor=colour, alpha=0.5, linewidth=0.8)
             medians = part.groupby("value")[measure].median()
-            ax.plot(np.full(len(medians), k + 0.18), medians, "_", color="#D55E00", markersize=11,
+            ax.plot(np.full(len(medians), k + 0.18), medians, "_", color=VERMILION, markersize=11,
                     markeredgewidth=1.4, label="median of one seed" if k == 0 else None)
         ax.set_xticks(range(len(methods)), [method_named(m).label for m in methods])
         ax.set_title(_title(measure))

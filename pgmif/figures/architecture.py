@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
+from pgmif.figures.colours import DECODER_BOX, ENCODER_BOX, INPUT_BOX, JUDGE_BOX, LAST_BOX, LINE
 from pgmif.figures.style import PAGE_INCHES, PageFigure, in_style
 from pgmif_core.networks.generator import Generator, PatchDiscriminator
 
@@ -63,13 +64,13 @@ def layer_table(generator: Generator, size: int) -> pd.DataFrame:
 
 def _box(ax, x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
     ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.36), width, 0.72, facecolor=colour,
-                                boxstyle="round,pad=0.03", edgecolor="#333333", linewidth=0.7))
+                                boxstyle="round,pad=0.03", edgecolor=LINE, linewidth=0.7))
     ax.text(x, y, text, ha="center", va="center", fontsize=5.9, linespacing=1.2)
 
 
 def _arrow(ax, start: tuple[float, float], end: tuple[float, float], **style) -> None:
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "linewidth": 0.8,
-                                            "color": "#333333", "shrinkA": 0, "shrinkB": 0, **style})
+                                            "color": LINE, "shrinkA": 0, "shrinkB": 0, **style})
 
 
 def _size(row: pd.Series) -> str:
@@ -94,30 +95,30 @@ def architecture_figure(
     middle = 0.8 * (count - 1)
     for m, modality in enumerate(modalities):
         y = 1.6 * (count - 1 - m)
-        _box(ax, 0, y, f"{modality}\n{size}×{size}×1", "#eeeeee", 1.3)
+        _box(ax, 0, y, f"{modality}\n{size}×{size}×1", INPUT_BOX, 1.3)
         x = 0.0
         for _, row in encoders[m].iterrows():
             down = f"\nstride {row['stride']}" if row["stride"] > 1 else ""
             _arrow(ax, (x + 0.72 + 0.08 * (x > 0), y), (x + 1.17, y))
             x += 1.95
-            _box(ax, x, y, f"conv 3×3{down}\n{_size(row)}", "#cfe3f3")
+            _box(ax, x, y, f"conv 3×3{down}\n{_size(row)}", ENCODER_BOX)
         _arrow(ax, (x + 0.8, y), (8.0, middle), connectionstyle="arc3,rad=0")
         _arrow(ax, (1.95, y + 0.42), (10.65, middle + 0.42), linestyle="--",
                connectionstyle=f"arc3,rad={-0.18 if y >= middle else -0.12}", linewidth=0.5)
         _box(ax, 17.0, y, f"discriminator\n{modality}, {len(judge)} convs\n"
-             f"{judge.iloc[-1]['height']}×{judge.iloc[-1]['width']} patches", "#f7d9c4", 1.75)
+             f"{judge.iloc[-1]['height']}×{judge.iloc[-1]['width']} patches", JUDGE_BOX, 1.75)
         _arrow(ax, (15.2, middle), (16.05, y))
     x = 8.75
     for k, (_, row) in enumerate(decoder.iterrows()):
         last = k == len(decoder) - 1
         upsample = "\nthen ×2" if k == 0 else ""
-        _box(ax, x, middle, f"conv 3×3{upsample}\n{_size(row)}", "#fde2a8" if last else "#d9ecd3")
+        _box(ax, x, middle, f"conv 3×3{upsample}\n{_size(row)}", LAST_BOX if last else DECODER_BOX)
         if not last:
             _arrow(ax, (x + 0.8, middle), (x + 1.12, middle))
         x += 1.9
     start = generator.settings["start"]
     formula = "sigmoid(logit(mean of sources) + decoder)" if start == "mean" else "sigmoid(decoder)"
-    _box(ax, x, middle, f"fused\n{size}×{size}×1", "#eeeeee", 1.3)
+    _box(ax, x, middle, f"fused\n{size}×{size}×1", INPUT_BOX, 1.3)
     _arrow(ax, (x - 1.9 + 0.8, middle), (x - 0.72, middle))
     parameters = sum(p.numel() for p in generator.parameters())
     ax.text(8.6, -1.2, f"fused = {formula};   content term: {content}\nevery convolution but the last "

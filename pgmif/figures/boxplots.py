@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pgmif.figures.style import KIND_COLOURS, KIND_WORDS, PAGE_INCHES, in_style, name_cohort, new_figure
+from pgmif.figures.colours import KIND_COLOURS, KIND_WORDS, PRINTED_COLOUR
+from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named, ordered_methods
 from pgmif_core.metrics.paper import NO_CHANGE
 
@@ -44,7 +45,7 @@ def boxplots(
         medians = printed.set_index("method")["median"]
         paper = [(x, medians[n]) for x, n in enumerate(names, start=1) if n in medians]
         if paper:
-            ax.plot(*zip(*paper, strict=True), "D", color="#D55E00", markersize=4,
+            ax.plot(*zip(*paper, strict=True), "D", color=PRINTED_COLOUR, markersize=4,
                     markerfacecolor="none", label="median printed in the paper")
         if no_change:
             ax.axhline(NO_CHANGE, color="k", linewidth=0.7, linestyle="--",

@@ -1,15 +1,15 @@
-"""The claims as a table."""
+"""The claims of the paper as a picture of a table."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pgmif.figures.colours import LIGHT_GREY, VERDICT_COLOURS
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
 
 @in_style
 def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     """The claims as a table: printed, here, verdict (in words as well as colour)."""
-    colours = {"holds": "#009E73", "not reproduced": "#D55E00", "cannot be tested": "#666666"}
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
     ax = axes[0, 0]
     ax.axis("off")
@@ -20,10 +20,10 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():
         cell.set_linewidth(0.3)
-        cell.set_edgecolor("#bbbbbb")
+        cell.set_edgecolor(LIGHT_GREY)
         if row == 0:
             cell.set_text_props(weight="bold")
         elif column == 3:
-            cell.set_text_props(color=colours[claims["verdict"].iloc[row - 1]], weight="bold")
+            cell.set_text_props(color=VERDICT_COLOURS[claims["verdict"].iloc[row - 1]], weight="bold")
     name_cohort(figure, label)
     return figure

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from pgmif.figures.style import KIND_COLOURS, PAGE_INCHES, in_style, name_cohort, new_figure
+from pgmif.figures.colours import KIND_COLOURS, SOURCE_SHADES
+from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.frontier import curves, median_ellipse
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
 from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named, ordered_methods
@@ -41,8 +42,7 @@ def frontier_figure(
     medians = curves(trivial)
     figure, axes = new_figure(PAGE_INCHES, 4.6, 1, len(columns), sharey=True)
     sources = list(dict.fromkeys(["T2w", *medians["source"]]))
-    shades = dict(zip(sources, ("#444444", "#999999", "#8c6d31", "#7b4173", "#31a354", "#756bb1"),
-                      strict=False))
+    shades = dict(zip(sources, SOURCE_SHADES, strict=False))
     for ax, q in zip(axes[0], columns, strict=True):
         for (source, family), curve in medians.groupby(["source", "family"]):
             style = {"filtered": "-", "stretched": ":"}[family]

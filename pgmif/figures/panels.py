@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pgmif.cohort.manifest import Cohort, read_gtv
+from pgmif.figures.colours import BLUE, GREY, GTV_COLOUR, REFERENCE_COLOUR
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.images.modalities import CT_WINDOW_HU
 from pgmif_core.images.patient import PatientSlices, largest_slice
@@ -17,7 +18,6 @@ from pgmif_core.images.volumes import mask_on, resample
 from pgmif_core.images.windows import windowed
 from pgmif_core.methods.names import method_named
 
-GTV_COLOUR, REFERENCE_COLOUR = "#D55E00", "#56B4E9"
 MOST_COLUMNS = 6
 RADIOLOGICAL = "patient's right on the left"
 
@@ -111,8 +111,8 @@ def registration_figure(
         ("tre_before_median_mm", "tre_after_median_mm", "median target registration error (mm)")
         if known else ("mi_before", "mi_after", "mutual information with T2w")
     )
-    ax.plot(x, table[pairs[0]], "o", color="#7f7f7f", label="before", markersize=4)
-    ax.plot(x, table[pairs[1]], "o", color="#0072B2", label="after", markersize=4)
+    ax.plot(x, table[pairs[0]], "o", color=GREY, label="before", markersize=4)
+    ax.plot(x, table[pairs[1]], "o", color=BLUE, label="after", markersize=4)
     if known:
         ax.axhline(1.0, color="k", linewidth=0.6, linestyle=":")
     ax.set_ylabel("\n".join(pairs[2].rsplit(" ", 2 if known else 1)) if len(pairs[2]) > 30

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pgmif.figures.colours import SKY
 from pgmif.figures.panels import checkerboard
 from pgmif.pages import table_html, write_page
 from pgmif_core.images.displacements import displacement_lengths
@@ -52,7 +53,7 @@ def qc_page(
         row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap="autumn", alpha=0.8)
         row[1].set_title(f"{modality}, edges of T2w")
         if tumour.any():
-            row[0].contour(tumour, [0.5], colors="#56B4E9", linewidths=1)
+            row[0].contour(tumour, [0.5], colors=SKY, linewidths=1)
         transform = transforms.get(modality)
         lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
         shown = row[2].imshow(lengths, cmap="viridis", vmin=0, vmax=max(1.0, float(lengths.max())))

@@ -1,4 +1,4 @@
-"""Every plot of the package in one style; each names its cohort and is saved with its numbers."""
+"""One style for every figure: the page, the cohort's name under it, saved with its numbers."""
 
 import io
 import os
@@ -9,15 +9,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pgmif.figures.colours import DARK_GREY
 from pgmif_core.files import replacing
 
-# Okabe-Ito colours: told apart with any colour vision
-KIND_COLOURS = {
-    "source": "#7f7f7f", "learned": "#0072B2", "fitted": "#882255", "rule": "#E69F00",
-    "classical": "#009E73", "control": "#CC79A7", "outside": "#56B4E9",
-}
-KIND_WORDS = ("sources grey, learned blue, PGMIF+ purple, rules of the paper orange, classical green, "
-              "controls pink, outside light blue")
 STYLE_VARIABLE = "PGMIF_STYLE"  # names a style file of your own, applied over ours
 PAGE_INCHES = 7.2
 SHOWN_DPI = 110  # in notebooks
@@ -64,7 +58,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
 
 def name_cohort(figure: Figure, label: str, note: str = "") -> None:
     """Write the cohort, and a note, under a figure."""
-    figure.supxlabel(f"{label}{': ' + note if note else ''}", fontsize=7, color="#444444", wrap=True)
+    figure.supxlabel(f"{label}{': ' + note if note else ''}", fontsize=7, color=DARK_GREY, wrap=True)
 
 
 @in_style

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pgmif.figures.colours import BLUE, GREEN, ORANGE, PINK, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
 
@@ -12,10 +13,10 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
     figure, axes = new_figure(PAGE_INCHES, 2.4, 1, 3)
     smooth = history.rolling(max(1, len(history) // 25), min_periods=1).mean()
     content, adversarial, scores = axes[0]
-    content.plot(history["iteration"], history["content"], color="#0072B2", alpha=0.25)
-    content.plot(smooth["iteration"], smooth["content"], color="#0072B2")
+    content.plot(history["iteration"], history["content"], color=BLUE, alpha=0.25)
+    content.plot(smooth["iteration"], smooth["content"], color=BLUE)
     content.set_title("content term")
-    for name, colour in (("adversarial", "#D55E00"), ("discriminator", "#009E73")):
+    for name, colour in (("adversarial", VERMILION), ("discriminator", GREEN)):
         adversarial.plot(history["iteration"], history[name], color=colour, alpha=0.2)
         adversarial.plot(smooth["iteration"], smooth[name], color=colour, label=name)
     adversarial.set_title("adversarial terms")
@@ -25,7 +26,7 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
         "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
     }
     for (name, text), colour in zip(
-        shown.items(), ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True
+        shown.items(), (BLUE, ORANGE, GREEN, PINK), strict=True
     ):
         if name in validation:
             scores.plot(validation["iteration"], validation[name], "o-", color=colour,

@@ -16,9 +16,11 @@ import torch
 from IPython.display import display
 from numpy.typing import ArrayLike, NDArray
 
+from pgmif.figures.colours import GREEN, SKY, VERMILION
+
 WIDTH = 96  # of what `check` says outside notebooks
 RIGHT, WRONG, OPEN = "✔ right.", "✘ not yet.", "… not answered yet."
-COLOURS = {RIGHT: "#009E73", WRONG: "#D55E00", OPEN: "#56B4E9"}  # Okabe-Ito, of the note's border
+COLOURS = {RIGHT: GREEN, WRONG: VERMILION, OPEN: SKY}  # Okabe-Ito, of the note's border
 LESSONS = {"1": "tissue", "2": "gradients", "3": "rules", "4": "adversarial", "5": "measuring"}
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from tqdm.auto import tqdm
 
+from pgmif.figures.colours import GREEN, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.images.patient import PatientSlices
@@ -96,8 +97,8 @@ def losses_figure(history: pd.DataFrame) -> Figure:
     figure, axes = new_figure(PAGE_INCHES * 0.7, 2.2)
     ax = axes[0, 0]
     smooth = history.rolling(10, min_periods=1).mean()
-    for name, colour, draw in (("adversarial", "#D55E00", 2 * np.log(2)),
-                               ("discriminator", "#009E73", 4 * np.log(2))):
+    for name, colour, draw in (("adversarial", VERMILION, 2 * np.log(2)),
+                               ("discriminator", GREEN, 4 * np.log(2))):
         ax.plot(smooth[name], color=colour, label=name)
         ax.axhline(draw, color=colour, linewidth=0.7, linestyle=":")
     ax.set_xlabel("step; dotted: a draw")

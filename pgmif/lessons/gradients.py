@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pgmif.figures.colours import BLUE, GREY
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.gradients import gradient_norm, image_gradient, normalized_gradient
@@ -51,7 +52,7 @@ def alignment_curve(image: NDArray) -> Figure:
     epsilons = np.logspace(-5, 0, 40)
     figure, axes = new_figure(PAGE_INCHES / 2, 2.4)
     ax = axes[0, 0]
-    for name, x, colour in (("head", image, "#0072B2"), ("pure noise", noise_image(), "#7f7f7f")):
+    for name, x, colour in (("head", image, BLUE), ("pure noise", noise_image(), GREY)):
         ax.semilogx(epsilons, [-eq2(x, x, e) for e in epsilons], color=colour, label=name)
     ax.set_xlabel("ε")
     ax.set_ylabel("alignment with itself")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pgmif.demonstration import phantom_slices
+from pgmif.figures.colours import BLUE
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.evaluation.statistics import paired_wilcoxon
@@ -76,7 +77,7 @@ def paired_figure(first: NDArray, second: NDArray) -> Figure:
     axes[0, 0].set_ylabel("CNR")
     axes[0, 0].set_title("as if they were twenty people")
     for b, a in zip(second, first, strict=True):
-        axes[0, 1].plot([0, 1], [b, a], "o-", color="#0072B2", markersize=3)
+        axes[0, 1].plot([0, 1], [b, a], "o-", color=BLUE, markersize=3)
     axes[0, 1].set_xticks([0, 1], ["method B", "method A"])
     axes[0, 1].set_title("the ten people they are")
     return figure

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pgmif.figures.colours import ORANGE
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
 PHANTOM = "synthetic phantom"
@@ -27,7 +28,7 @@ def show(
         ax.imshow(image, vmin=limits[0], vmax=limits[1])
         ax.set_title(title)
         if tumour is not None and tumour.any():
-            ax.contour(tumour, [0.5], colors="#E69F00", linewidths=0.8)
+            ax.contour(tumour, [0.5], colors=ORANGE, linewidths=0.8)
     name_cohort(figure, PHANTOM, note)
     return figure
 

@@ -7,12 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pgmif.figures.colours import BLUE, GREEN, ORANGE, PINK, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.phantom.tissues import SEQUENCES, spin_echo_signal, tissue_table
 
 SHOWN = ("fat", "muscle", "white_matter", "csf", "tumour")
-COLOURS = ("#E69F00", "#D55E00", "#009E73", "#0072B2", "#CC79A7")  # Okabe-Ito
+COLOURS = (ORANGE, VERMILION, GREEN, BLUE, PINK)  # Okabe-Ito
 NOISE = 0.012  # standard deviation of each channel in exercise 1.5
 
 

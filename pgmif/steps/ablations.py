@@ -1,4 +1,4 @@
-"""Step 09 for a run: one decision varied, everything else kept, all test patients measured.
+"""Step 09: one decision varied, everything else kept, all test patients measured.
 
 Nothing is chosen from these numbers: they show how much each decision matters.
 """

@@ -1,4 +1,4 @@
-"""The paper's claims and the aims of PGMIF+, one row each: wanted, ours on this cohort, holds or not."""
+"""Step 10: the paper's claims and the aims of PGMIF+, one row each: wanted, ours, holds or not."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Step 02 for one method of a run: its settings, its patients, its training, its architecture."""
+"""Step 02: one method of a run, its settings, its patients, its training, its architecture."""
 
 import shutil
 from collections.abc import Sequence

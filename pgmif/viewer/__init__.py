@@ -1,7 +1,6 @@
 """The slice viewer for notebooks: several images of one patient side by side, drawn in the browser.
 
-    from pgmif_core.images.patient import largest_slice
-from pgmif.viewer import view
+    from pgmif.viewer import view
     view({"T1w": "t1.nii.gz", "T2w": "t2.nii.gz", "fused": array}, gtv="gtv.nii.gz")
 
 Linked slices, zoom, window and cursor; difference and checkerboard against any panel; outlines; CNR and
@@ -16,6 +15,7 @@ import SimpleITK as sitk
 import traitlets
 from numpy.typing import NDArray
 
+from pgmif.figures.colours import OUTLINE_COLOURS
 from pgmif.viewer.standalone import write_viewer
 from pgmif.viewer.volumes import (
     Image,
@@ -33,7 +33,6 @@ try:
 except ImportError as error:
     raise ImportError("the viewer needs anywidget: pip install 'pgmif[lab]'") from error
 
-OUTLINE_COLOURS = {"GTV": "#E69F00", "reference": "#56B4E9"}  # Okabe-Ito
 FULL = 65535  # images are sent as 16-bit integers over their range
 FOLDER = Path(__file__).parent
 TRAITS = ("shape", "aspect", "panels", "outlines", "caption", "slice", "view", "against", "window",
