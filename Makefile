@@ -71,11 +71,14 @@ lint: $(READY)  ## style, stripped notebooks, and the house: rooms, floors, the 
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/house.py
 
-bench: $(READY)  ## speed as ratios: benchmarks/results.csv; PART=all|training|inference|losses|metrics|pipeline|growth|gpu|viewer|lessons
+bench: $(READY)  ## speed as ratios: benchmarks/results.csv; PART=all|training|inference|losses|metrics|pipeline|growth|gpu|viewer|lessons|fusion_metrics
 	$(BIN)/python benchmarks/speed/bench.py $(filter-out all,$(PART)) $(ARGS)
 
 study: $(READY)  ## one choice measured on training patients; NAME=balance|channels|crops|registration|scaling|calibration
-	$(BIN)/python benchmarks/studies/$(NAME).py --profile $(PROFILE) $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
+	$(if $(NAME),,$(error make study NAME=balance|channels|crops|registration|scaling|calibration))
+	$(if $(filter registration,$(NAME)),$(BIN)/python -m pip install --quiet itk-elastix)
+	$(BIN)/python benchmarks/studies/$(NAME).py $(if $(filter scaling,$(NAME)),,--profile $(PROFILE)) \
+	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
 clean:  ## remove results and the environment; figures stay
 	rm -rf .venv results .snakemake

@@ -127,6 +127,14 @@ def room_pages(root: Path) -> dict[str, str]:
     return pages
 
 
+def results_page(root: Path) -> str:
+    """Every method on both cohorts, as `scripts/readme.py` writes README's six rows."""
+    sys.path.insert(0, str(root / "scripts"))
+    import readme
+
+    return f"# All results\n\n{with_links(readme.all_results(root), root)}\n"
+
+
 def with_links(text: str, root: Path) -> str:
     """A page of the repository's root as pages two folders below include it: links still lead there."""
     def moved(match: re.Match) -> str:
@@ -146,6 +154,7 @@ def write_pages(root: Path, docs: Path) -> None:
         "reference/parameters.md": parameters_page(root),
         "reference/methods.md": methods_page(),
         "reference/command.md": command_page(),
+        "reference/results.md": results_page(root),
         **room_pages(root),
         **{f"_build/included/{Path(name).name}": with_links((root / name).read_text(), root)
            for name in INCLUDED},

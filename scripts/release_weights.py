@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from pgmif.runs.parameters import check_parameters
 from pgmif.runs.released import FOLDER, IDEAS, LIST, PHANTOMS
-from pgmif.runs.run import Run, find_root, open_run
+from pgmif.runs.root import find_root
+from pgmif.runs.run import Run, open_run
 from pgmif.steps.pgmif_plus import ideas_rows
 from pgmif.steps.training import split_training
 from pgmif_core.files import file_hash, replacing, write_json

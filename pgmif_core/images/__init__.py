@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "masks": ["read_mask"],
     "registration": ["Registration", "register"],
     "regions": ["head_mask", "reference_region"],
-    "slices": ["PatientSlices", "minmax_per_slice", "slice_grid"],
+    "slices": ["minmax_per_slice", "slice_grid"],
+    "patient": ["PatientSlices", "patient_of", "place_sources", "with_reference"],
 })

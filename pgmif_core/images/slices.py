@@ -1,4 +1,4 @@
-"""From registered volumes to what the network sees: min-max per slice, 192×192, a slice store."""
+"""From registered volumes to what the network sees: upright slices of 192×192, min-max each."""
 
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 `make_phantom(seed, size)` gives a patient with T1w, T2w, GTV and the true displacement between the
 two scans. Nothing here knows about fusion: two numbers of the phantom, the tumour's T1 and proton
-density, are calibrated, and on the inputs only (`benchmarks/calibrate_phantom.py`).
+density, are calibrated, and on the inputs only (`benchmarks/studies/calibration.py`).
 """
 
 from collections.abc import Collection, Mapping

@@ -1,6 +1,6 @@
 """What the scanner adds: partial volume, coil bias, noise, its own grid, and patient motion."""
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,8 +24,8 @@ class Motion(NamedTuple):
 
 
 def empty_image(
-    size: tuple[int, int, int], spacing_mm: tuple[float, float, float], centre_mm: NDArray,
-    direction: NDArray | None = None,
+    size: tuple[SupportsIndex, SupportsIndex, SupportsIndex], spacing_mm: tuple[float, float, float],
+    centre_mm: NDArray, direction: NDArray | None = None,
 ) -> sitk.Image:
     """A float32 image of `size` (x, y, z) whose centre lies at `centre_mm` (x, y, z)."""
     direction = np.eye(3) if direction is None else direction

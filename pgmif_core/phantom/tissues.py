@@ -55,7 +55,7 @@ def tissue_labels() -> dict[str, int]:
 def spin_echo_signal(
     proton_density: NDArray | float, t1_ms: NDArray | float, t2_ms: NDArray | float,
     sequence: Sequence,
-) -> NDArray:
+) -> NDArray | np.float64:
     """Spin-echo signal PD · (1 − e^(−TR/T1)) · e^(−TE/T2), in units of fully relaxed water.
 
     >>> float(spin_echo_signal(1.0, 1e-9, 1e9, SEQUENCES["T1w"]).round(6))
@@ -66,7 +66,7 @@ def spin_echo_signal(
     return np.asarray(proton_density) * recovery * decay
 
 
-def enhanced_t1(t1_ms: NDArray, agent_fraction: NDArray) -> NDArray:
+def enhanced_t1(t1_ms: NDArray | float, agent_fraction: NDArray | float) -> NDArray | float:
     """T1 (ms) with contrast agent: 1/T1 + r1 · concentration. T2 at a short TE hardly changes."""
     return 1 / (1 / t1_ms + RELAXIVITY * PLASMA_MMOL_PER_L * agent_fraction / 1000)
 

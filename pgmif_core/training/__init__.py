@@ -3,6 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "step": ["Trainer", "TrainingSettings"],
+    "settings": ["TrainingSettings", "content_loss"],
+    "step": ["Trainer"],
     "loop": ["train"],
 })

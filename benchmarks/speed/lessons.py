@@ -1,4 +1,4 @@
-"""Seconds and memory of each lesson and of explore.ipynb: python benchmarks/lessons.py
+"""Seconds and memory of each lesson and of explore.ipynb: python benchmarks/speed/lessons.py
 
 Executed by papermill, exercises unsolved, explore.ipynb in a repository without any run. Writes
 benchmarks/lessons.csv. Memory is the peak of all processes together, papermill's own among them where
@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from peak_memory import watched
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif_core.files import replacing
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from speed.peak_memory import watched
 
 NEEDED = ("Snakefile", "params", "data_manifest.csv", "weights", "published")  # by explore.ipynb
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from timing import Row, best_seconds, convolution_limit, peak_bytes
+from speed.timing import Row, best_seconds, convolution_limit, peak_bytes
 
 from pgmif.runs.parameters import read_parameters
 from pgmif_core.training.settings import TrainingSettings

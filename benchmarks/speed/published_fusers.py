@@ -1,8 +1,8 @@
 """The layer stacks of published learned fusers, bare: convolutions and activations of their shapes.
 
 Rebuilt from the publications so that all run in one framework on one machine; without weights, since
-only time is measured. The parameter counts are those of the publications (tests/test_benchmarks.py).
-Every network takes (1, 2, h, w) and gives (1, 1, h, w).
+only time is measured. The parameter counts are those of the publications
+(tests/house/test_benchmarks.py). Every network takes (1, 2, h, w) and gives (1, 1, h, w).
 """
 
 import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from timing import Row
+from speed.timing import Row
 
 
 def _papermill_seconds(folder: Path) -> float:

@@ -1,14 +1,16 @@
-"""Every measurement of speed, side by side in one run: python benchmarks/bench.py [PART …]
+"""Measurements of speed, side by side in one run: python benchmarks/speed/bench.py [PART …]
 
 Prints a table and writes benchmarks/results.csv (name, value, unit, ratio, target, holds) and
 benchmarks/results.png. The ratios count: both of their sides were measured in this run. Ends with 0
 on the slowest machine; with 1 only where a benchmark is broken. Named parts alone
-(training, inference, losses, metrics, pipeline, growth) are printed, not written.
+(training, inference, losses, metrics, pipeline, growth) are printed, not written. The parts gpu,
+viewer, lessons and fusion_metrics write tables of their own, and only where they are named.
 """
 
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,28 +20,35 @@ import matplotlib as mpl
 import pandas as pd
 import torch
 from joblib import cpu_count
-from timing import Row
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif_core.files import replacing, write_table
 
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from speed.timing import Row
+
 COLUMNS = ("name", "value", "unit", "ratio", "target", "holds")
+OWN_TABLE = ("gpu", "viewer", "lessons", "fusion_metrics")
+ONE_THREAD = ("fusion_metrics",)
 
 
 def parts(root: Path) -> dict[str, Callable[[], list[Row]]]:
     """The benchmarks by name, in the order of the table."""
-    import bench_growth
-    import bench_inference
-    import bench_losses
-    import bench_metrics
-    import bench_pipeline
-    import bench_training
+    from speed import growth, inference, losses, metrics, pipeline, training
 
     return {
-        "training": lambda: bench_training.rows(root), "inference": bench_inference.rows,
-        "losses": bench_losses.rows, "metrics": bench_metrics.rows,
-        "pipeline": lambda: bench_pipeline.rows(root), "growth": bench_growth.rows,
+        "training": lambda: training.rows(root), "inference": inference.rows,
+        "losses": losses.rows, "metrics": metrics.rows,
+        "pipeline": lambda: pipeline.rows(root), "growth": growth.rows,
     }
+
+
+def run_alone(name: str, arguments: list[str]) -> int:
+    """A part with a table of its own, in a process of its own; its exit code."""
+    script = Path(__file__).with_name(f"{name}.py")
+    threads = {"OMP_NUM_THREADS": "1"} if name in ONE_THREAD else {}
+    return subprocess.run([sys.executable, str(script), *arguments], env={**os.environ, **threads},
+                          check=False).returncode
 
 
 def table_of(rows: list[Row]) -> pd.DataFrame:
@@ -83,15 +92,20 @@ def machine_text() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("parts", nargs="*")
-    options = parser.parse_args()
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    options, others = parser.parse_known_args()
+    if options.parts and options.parts[0] in OWN_TABLE:
+        return run_alone(options.parts[0], [*options.parts[1:], *others])
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     mpl.use("Agg")
     os.environ.setdefault("OMP_NUM_THREADS", str(cpu_count()))
     torch.set_num_threads(cpu_count())
     root = find_root()
     known = parts(root)
     if unknown := set(options.parts) - set(known):
-        parser.error(f"expected parts of {', '.join(known)}, found {', '.join(sorted(unknown))}")
+        parser.error(f"expected parts of {', '.join(known)}, or one of {', '.join(OWN_TABLE)}; "
+                     f"found {', '.join(sorted(unknown))}")
     rows: list[Row] = []
     broken = []
     for name in options.parts or known:

@@ -1,4 +1,4 @@
-"""Standard fusion metrics beside their literal versions: python benchmarks/fusion_metrics.py
+"""Standard fusion metrics beside their literal versions: python benchmarks/speed/fusion_metrics.py
 
 Seconds per 192×192 image with two sources, each metric against the literal version of its
 publication, and images per second for the whole set over all cores; one run, so that a slow machine
@@ -6,21 +6,25 @@ slows both. Writes figures/phantom/table_fusion_metrics_benchmark.csv.
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
-from literal_fusion_metrics import LITERAL
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif_core.files import write_table
 from pgmif_core.images.slices import minmax_per_slice, place_on_slices, slice_grid
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.remembered import forget
 from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 from pgmif_core.phantom import PhantomSize, make_phantom
+
+sys.path.append(str(Path(__file__).parents[2] / "tests"))  # whose references are the literal versions
+from references.literal_fusion_metrics import LITERAL
 
 
 def phantom_slices():

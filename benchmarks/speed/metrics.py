@@ -1,11 +1,9 @@
 """CNR, Q and the field's standard metrics beside the literal version of each publication."""
 
-
 import numpy as np
 import torch
-from fusion_metrics import phantom_slices
-from literal_fusion_metrics import LITERAL
-from timing import Row, best_seconds
+from speed.fusion_metrics import LITERAL, phantom_slices
+from speed.timing import Row, best_seconds
 
 from pgmif_core.metrics.paper import contrast_to_noise_ratio, generalized_sobel
 from pgmif_core.metrics.remembered import forget

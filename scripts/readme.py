@@ -1,8 +1,8 @@
-"""Fill README's results from the committed tables: python benchmarks/readme_results.py [--check]
+"""Fill README.md and benchmarks/README.md from the committed tables: python scripts/readme.py [--check]
 
-Every number between README's markers, and the minutes of its figure table, are written from
+Every number between their markers, and the minutes of README's figure table, are written from
 figures/phantom/*.csv, figures/real_mri/*.csv and benchmarks/*.csv, never by hand. `--check` only
-compares (tests/test_house.py does): exit code 1 where README is stale.
+compares (the tests of the house do): exit code 1 where one is stale.
 """
 
 import re
@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import readme_speed
 
-from pgmif.runs.run import find_root
-from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named
+from pgmif.runs.root import find_root
+from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
 
-BEGIN, END = "<!-- results: benchmarks/readme_results.py -->", "<!-- end of results -->"
+BEGIN, END = "<!-- results: scripts/readme.py -->", "<!-- end of results -->"
+SPEED_BEGIN, SPEED_END = "<!-- speed: scripts/readme.py -->", "<!-- end of speed -->"
 
 
 def _number(value: float, digits: int) -> str:
@@ -150,12 +150,67 @@ def unet_text(folder: Path) -> list[str]:
     return [f"A small U-Net draws the tumour best on {best}; median Dice: {named} ({link})."]
 
 
+SHOWN = ("t2w", "t2w_sharpened", "pgmif", "pgmif_plus", "gmmci", "dlmwl")  # README's six rows
+
+
+def short_rows(phantom: Path, real: Path) -> list[str]:
+    """Markdown table of six methods on both cohorts, with the CNR that the paper prints."""
+    lines = ["| | phantoms: CNR | Q T1w / T2w | printed CNR | real heads: CNR | Q T1w / T2w |",
+             "|---|---|---|---|---|---|"]
+    tables = [(pd.read_csv(f / "table_cnr.csv").set_index("method"),
+               pd.read_csv(f / "table_sobel.csv").set_index(["method", "reference"])["median"])
+              for f in (phantom, real)]
+    for name in SHOWN:
+        cells = [method_named(name).label]
+        for k, (cnr, sobel) in enumerate(tables):
+            q = f"{sobel[name, 'T1w']:.2f} / {sobel[name, 'T2w']:.2f}"
+            cells += [f"{cnr.loc[name, 'median']:.2f}", q]
+            cells += [_number(cnr.loc[name, "paper_median"], 2)] if k == 0 else []
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _seeds(folder: Path) -> str:
+    """The range of PGMIF's median CNR over seeds."""
+    spread = pd.read_csv(folder / "table_9_seed_spread.csv")
+    row = spread[(spread["method"] == TARGET) & (spread["measure"] == "cnr")].iloc[0]
+    return f"{row['lowest']:.2f} to {row['highest']:.2f} over {row['seeds']:.0f} seeds"
+
+
+def answer(phantom: Path, real: Path) -> list[str]:
+    """What README says of both cohorts: the best beside the worst."""
+    verdicts = pd.read_csv(phantom / "table_claims.csv")["verdict"].value_counts()
+    said = []
+    for folder, where in ((phantom, "phantoms"), (real, "three real heads")):
+        cnr = pd.read_csv(folder / "table_cnr.csv").set_index("method")["median"]
+        said.append(f"on {where} PGMIF's median CNR is {cnr[TARGET]:.2f} ({_seeds(folder)}) beside "
+                    f"{cnr['t2w']:.2f} of T2w untouched")
+    return [
+        f"**Does it help?** {said[0][0].upper()}{said[0][1:]}; {said[1]}: too few patients for a "
+        "verdict, and brains, not nasopharynx.",
+        f"Of the paper's {verdicts.sum()} testable statements {verdicts.get('holds', 0)} hold on the "
+        f"phantoms and {verdicts.get('not reproduced', 0)} do not "
+        "([`table_claims.csv`](figures/phantom/table_claims.csv) says why). All numbers are of 200 "
+        "training iterations, seed 0, medians over test patients (10 phantoms, 3 real).",
+    ]
+
+
 def results(root: Path) -> str:
-    """Everything between the markers."""
+    """Everything between README's markers."""
+    phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
+    return "\n".join([
+        BEGIN, *answer(phantom, real), "", *short_rows(phantom, real), "",
+        "All methods, seeds, paired tests and what trivial filters reach: the tables in "
+        "[`figures/phantom/`](figures/phantom) and [`figures/real_mri/`](figures/real_mri), on one page "
+        "in the documentation (*All results*) and in the report of a run.", END,
+    ])
+
+
+def all_results(root: Path) -> str:
+    """Both cohorts with every method: a page of the documentation."""
     phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
     patients = pd.read_csv(real / "table_cnr.csv")["n"].iloc[0]
     return "\n".join([
-        BEGIN,
         "**Synthetic phantom cohort**, 10 test patients, `PROFILE=quick`, medians "
         "([`figures/phantom/`](figures/phantom)):", "",
         *method_rows(phantom, printed=True), "", *phantom_text(phantom), *seeds_text(phantom),
@@ -165,15 +220,50 @@ def results(root: Path) -> str:
         "sclerosis, not nasopharynx), `PROFILE=quick`, medians "
         "([`figures/real_mri/`](figures/real_mri)):", "",
         *method_rows(real, printed=False), "", *seeds_text(real), *standing_text(real),
-        *plus_text(real), *unet_text(real), END,
+        *plus_text(real), *unet_text(real), "",
+    ])
+
+
+def _cell(value: float) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def gpu_text(root: Path) -> str:
+    """What was measured on a GPU, or that nothing was."""
+    path = root / "benchmarks" / "gpu.csv"
+    if not path.exists():
+        return "On a GPU: not measured (`make bench PART=gpu` measures it beside the paper's figures)."
+    table = pd.read_csv(path)
+    said = "; ".join(f"{row.name} {_cell(row.value)} {row.unit}" for row in table.itertuples())
+    return f"On a GPU ({table['device'].iloc[0]}): {said}. The paper: 60 ms an iteration, 100 ms a pair."
+
+
+def speeds(root: Path) -> str:
+    """Every row of the benchmark, and what was measured on a GPU, with their markers."""
+    table = pd.read_csv(root / "benchmarks" / "results.csv")
+    judged, met = table["target"].notna(), (table["holds"] == "yes").sum()
+    lines = [f"| {row.name} | {_cell(row.value)} {row.unit} | {_cell(row.ratio)} |"
+             for row in table.itertuples()]
+    table = table.assign(line=lines)
+    return "\n".join([
+        SPEED_BEGIN,
+        f"`make bench`, all in one run on {table['machine'].iloc[0]}; of {judged.sum()} targets "
+        f"{met} hold ([`results.csv`](results.csv), [figure](results.png)):", "",
+        "| what | here | ratio | target | holds |", "|---|---|---|---|---|",
+        *(f"{row.line} {row.target} | {row.holds} |" for row in table[judged].itertuples()), "",
+        "<details><summary>What was measured without a target</summary>", "",
+        "| what | here | ratio |", "|---|---|---|",
+        *table.loc[~judged, "line"], "",
+        "</details>", "", gpu_text(root), SPEED_END,
     ])
 
 
 def filled(text: str, root: Path) -> str:
-    """README with its results and the minutes of its figure table up to date."""
+    """A README with its results, speeds and the minutes of its figure table up to date."""
     text = re.sub(f"{BEGIN}.*?{END}", lambda _: results(root), text, flags=re.DOTALL)
-    text = re.sub(f"{readme_speed.BEGIN}.*?{readme_speed.END}", lambda _: readme_speed.speed(root), text,
-                  flags=re.DOTALL)
+    text = re.sub(f"{SPEED_BEGIN}.*?{SPEED_END}", lambda _: speeds(root), text, flags=re.DOTALL)
     seconds = pd.read_csv(root / "figures/phantom/table_seconds.csv").set_index("notebook")["seconds"]
 
     def minutes(match: re.Match) -> str:
@@ -188,11 +278,12 @@ def filled(text: str, root: Path) -> str:
 
 def main() -> int:
     root = find_root(Path(__file__).parent)
-    readme = root / "README.md"
-    wanted = filled(readme.read_text(), root)
+    texts = {path: path.read_text() for path in (root / "README.md", root / "benchmarks" / "README.md")}
+    wanted = {path: filled(text, root) for path, text in texts.items()}
     if "--check" in sys.argv:
-        return int(wanted != readme.read_text())
-    readme.write_text(wanted)
+        return int(wanted != texts)
+    for path, text in wanted.items():
+        path.write_text(text)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Random crops against whole slices: does the loss on whole images end in the same place?
 
-python benchmarks/crops.py [--profile quick] [--manifest FILE] [--method pgmif …]
+python benchmarks/studies/crops.py [--profile quick] [--manifest FILE] [--method pgmif …]
 
 Trains each learned method of a run on whole slices and on the profile's crops, with the same batch size
 and as many iterations, and on crops twice as long; at every checkpoint the content term is measured on
@@ -8,14 +8,15 @@ the whole slices of the validation patients, which are training patients held ou
 01_preprocessing of that run. Writes figures/<run>/figure_crops.(png|pdf|csv).
 """
 
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
-from run_options import chosen_run, run_parser
 
 from pgmif.figures.style import in_style, name_cohort, new_figure, save_figure
 from pgmif.runs.run import Run
@@ -26,6 +27,9 @@ from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.loop import train
 from pgmif_core.training.settings import content_loss
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from studies.run_options import chosen_run, run_parser
 
 
 def curve(run: Run, method: str, crop: int, times: int) -> pd.DataFrame:

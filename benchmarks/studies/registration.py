@@ -1,8 +1,9 @@
 """Registration of phantoms against their true displacement: none, rigid, ours, elastix's B-spline.
 
-python benchmarks/registration.py [--patients 5] [--output figures/phantom/table_registration.csv]
+python benchmarks/studies/registration.py [--profile quick] [--patients 5] [--output FILE]
 
 All on the same phantoms in one run, one thread each. Needs itk-elastix (pip install itk-elastix).
+Writes figures/phantom/table_registration_benchmark.csv.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import SimpleITK as sitk
 
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.parameters import read_parameters
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif.steps.cohort import phantom_size
 from pgmif_core.files import write_table
 from pgmif_core.images.displacements import displacement_error, head_points, smallest_jacobian

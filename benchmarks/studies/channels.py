@@ -1,6 +1,6 @@
 """How wide must the generator be? Judged on training patients left out, never on test patients.
 
-python benchmarks/channels.py [--profile quick] [--manifest FILE] [--folds 3] [--seeds 3]
+python benchmarks/studies/channels.py [--profile quick] [--manifest FILE] [--folds 3] [--seeds 3]
 
 Trains PGMIF with every width and learning rate on all folds but one of a run's training patients and
 measures CNR and Q on those left out. Needs 01_preprocessing of that run. Writes
@@ -8,12 +8,13 @@ figures/<run>/table_channels.csv: medians over all patients left out, of which t
 largest over the seeds; seconds of a training on one core.
 """
 
+import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
-from run_options import chosen_run, run_parser
 
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
@@ -24,6 +25,9 @@ from pgmif_core.images.modalities import T1W, T2W
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.networks.weights import load_generator
 from pgmif_core.training.loop import train
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from studies.run_options import chosen_run, run_parser
 
 # channels, learning rate in 10⁻⁴: a narrow network may need larger steps
 CASES = ((8, 4), (8, 8), (16, 2), (16, 4), (32, 2), (32, 4))

@@ -1,10 +1,10 @@
-"""Calibrate the phantom on its inputs: python benchmarks/calibrate_phantom.py [--check]
+"""Is the phantom calibrated on its inputs? python benchmarks/studies/calibration.py [--trials 6]
 
 Target: over the 10 test patients, the median CNR of untouched T1w and T2w lies within 15 % of the
 paper's (1.044 and 1.111, published/results.csv), after the package's own preprocessing. Two free
 numbers, for which no measurement was found: T1 and proton density of the tumour. No fusion method
-is looked at. Prints each trial; the last line goes into pgmif_core/phantom/tissues.csv.
-`--check` only measures the numbers in force; exit code 1 where they miss the target.
+is looked at. Measures the numbers in force; with more trials it looks for better ones and prints each,
+of which the last go into pgmif_core/phantom/tissues.csv. Exit code 1 where the last miss the target.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import pandas as pd
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.parameters import Parameters, read_parameters
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif.steps.cohort import phantom_file, phantom_size
 from pgmif.steps.preprocessing import preprocess_patient
 from pgmif_core.evaluation.measures import cnr
@@ -50,10 +50,9 @@ def input_cnr(seeds: dict[str, int], parameters: Parameters, tumour: dict, subje
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--profile", default="quick")
-    arguments.add_argument("--trials", type=int, default=6)
-    arguments.add_argument("--check", action="store_true")
+    arguments.add_argument("--trials", type=int, default=1, help="1 measures the numbers in force")
     options = arguments.parse_args()
     root = find_root(Path(__file__).parent)
     parameters = read_parameters(root / "params" / f"{options.profile}.yaml")
@@ -62,7 +61,7 @@ def main() -> int:
     printed = pd.read_csv(root / "published" / "results.csv").query("metric == 'cnr'")
     target = printed.set_index("method").loc[["t1w", "t2w"], "median"].to_numpy()
     free = tissue_table().set_index("tissue").loc["tumour", list(FREE)].to_numpy(float)
-    for trial in range(1 if options.check else options.trials):
+    for trial in range(options.trials):
         tumour = dict(zip(FREE, free.tolist(), strict=True))
         work = partial(input_cnr, seeds, parameters, tumour)
         values = np.array(each_patient(work, list(seeds), os.cpu_count(), say=lambda _: None))
@@ -77,8 +76,6 @@ def main() -> int:
         if (np.abs(miss) <= LARGEST_MISS / 3).all():
             break
         free = free + 0.7 * np.linalg.solve(SENSITIVITY, target - median)
-
-
     return int(not within)
 
 

@@ -1,12 +1,13 @@
 """Preprocessing of many patients: patients per minute by processes, peak memory by patients.
 
-python benchmarks/scaling.py [--output figures/phantom/table_scaling.csv]
+python benchmarks/studies/scaling.py [--output figures/phantom/table_scaling.csv]
 
 All in one run on the same phantoms. Memory is the largest sum of PSS (shared pages counted once) over
 this process and its workers; the volumes of `smoke` keep 80 patients within minutes.
 """
 
 import argparse
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -14,15 +15,17 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 from joblib.externals.loky import get_reusable_executor
-from peak_memory import watched
 
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.parameters import Parameters, read_parameters
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif.steps.cohort import make_patient, resolve_manifest
 from pgmif.steps.preprocessing import preprocess_patient
 from pgmif_core.files import write_table
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from speed.peak_memory import watched
 
 CASES = (  # profile, training patients, test patients, processes
     ("quick", 6, 2, 1), ("quick", 6, 2, 2), ("smoke", 8, 2, 2), ("smoke", 70, 10, 2),

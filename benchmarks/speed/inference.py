@@ -1,8 +1,8 @@
 """Fusing a pair of slices and a patient: against bare convolutions, published networks."""
 
 import torch
-from published_fusers import FUSERS
-from timing import LAYOUTS, Row, best_seconds, convolution_limit
+from speed.published_fusers import FUSERS
+from speed.timing import LAYOUTS, Row, best_seconds, convolution_limit
 
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.networks.generator import Generator

@@ -1,18 +1,19 @@
 """Content : adversarial balance of PGMIF and GMMCI, on validation patients only.
 
-python benchmarks/balance.py [--profile quick] [--manifest FILE] [--method pgmif] [--scales 0.3 1 3]
+python benchmarks/studies/balance.py [--profile quick] [--manifest FILE] [--method pgmif] [--scales 1 3]
 
-Trains a method once per scale of its content term (adversarial weight 1) on a run's training
+Trains each method once per scale of its content term (adversarial weight 1) on a run's training
 patients; CNR, Q and fidelity are medians over its validation patients at the end. Test patients
 are never opened. Needs 01_preprocessing of that run. Writes
 figures/<run>/figure_balance_<method>.(png|pdf|csv).
 """
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from matplotlib import pyplot as plt
-from run_options import chosen_run, run_parser
 
 from pgmif.figures.style import save_figure
 from pgmif.runs.run import Run
@@ -21,6 +22,9 @@ from pgmif_core.evaluation.measures import baseline_row
 from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.methods.registry import METHODS
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from studies.run_options import chosen_run, run_parser
 
 SHOWN = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w",
          "alignment_t2w": "alignment with T2w", "ssim_t2w": "SSIM to T2w"}
@@ -65,16 +69,16 @@ def balance_figure(
 
 def main() -> None:
     arguments = run_parser(__doc__.split("\n")[0])
-    arguments.add_argument("--method", choices=SCALES, default="pgmif")
+    arguments.add_argument("--method", choices=SCALES, nargs="+", default=list(SCALES))
     arguments.add_argument("--scales", type=float, nargs="+")
     options = arguments.parse_args()
     run = chosen_run(options)
     patients = [run.patient(s) for s in split_training(run)[1]]
-    scales = options.scales or SCALES[options.method]
-    table = balance_table(run, options.method, scales, patients)
-    in_force = training_settings(run, options.method).content_scale
-    figure = balance_figure(table, baseline_row(patients), options.method, in_force, run.label)
-    print(save_figure(figure, run.figures, f"figure_balance_{options.method}", table))
+    for method in options.method:
+        table = balance_table(run, method, options.scales or SCALES[method], patients)
+        in_force = training_settings(run, method).content_scale
+        figure = balance_figure(table, baseline_row(patients), method, in_force, run.label)
+        print(save_figure(figure, run.figures, f"figure_balance_{method}", table))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The gradient loss of PGMIF beside the same written out term by term: time and memory."""
 
 import torch
-from timing import Row, best_seconds, peak_bytes
+from speed.timing import Row, best_seconds, peak_bytes
 from torch import Tensor
 
 from pgmif_core.gradients import normalized_gradient

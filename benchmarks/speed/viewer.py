@@ -1,4 +1,4 @@
-"""Redraws of the viewer in a browser, per slice change: python benchmarks/viewer.py
+"""Redraws of the viewer in a browser, per slice change: python benchmarks/speed/viewer.py
 
 Needs Chromium (apt install chromium). Opens a page with the viewer and six panels of noise, without
 Jupyter: what is measured is the drawing, from a key to the painted frame. Writes benchmarks/viewer.csv.
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif.viewer import Viewer, view
 from pgmif_core.files import replacing
 

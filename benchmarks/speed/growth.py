@@ -1,6 +1,6 @@
 """Time and memory of training as cohorts and images grow; every size in a process of its own.
 
-python benchmarks/bench_growth.py SLICES   prints seconds to open, seconds of a batch, MiB
+python benchmarks/speed/growth.py SLICES   prints seconds to open, seconds of a batch, MiB
 """
 
 import json
@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from timing import Row, best_seconds
 
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.training.settings import TrainingSettings
 from pgmif_core.training.step import Trainer
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from speed.timing import Row, best_seconds
 
 SIDE, PER_PATIENT, CROP, BATCH = 192, 44, 96, 8
 COUNTS = (1_000, 10_000, 100_000)

@@ -1,9 +1,10 @@
-"""Which run a benchmark works on: options that several of them share."""
+"""Which run a study works on: options that several of them share."""
 
 import argparse
 
 from pgmif.runs.parameters import read_parameters
-from pgmif.runs.run import Run, find_root, open_run
+from pgmif.runs.root import find_root
+from pgmif.runs.run import Run, open_run
 
 
 def run_parser(description: str) -> argparse.ArgumentParser:

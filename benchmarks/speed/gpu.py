@@ -1,4 +1,4 @@
-"""PGMIF on a GPU beside the paper's figures: python benchmarks/gpu.py [--device cuda] [--compiled]
+"""PGMIF on a GPU beside the paper's figures: python benchmarks/speed/gpu.py [--device cuda] [--compiled]
 
 Iterations a second at the paper's size (32 whole slices of 192×192), in float32 and bf16; the time of
 its 14,000 iterations; inference of one pair. Writes benchmarks/gpu.csv; without a GPU it says so and
@@ -14,7 +14,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from pgmif.runs.run import find_root
+from pgmif.runs.root import find_root
 from pgmif_core.files import write_table
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.training.settings import TrainingSettings
