@@ -1,6 +1,7 @@
 """Pages that are written from the code: lessons, the command, parameters, methods, a page per room."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -15,8 +16,16 @@ from pgmif_core import losses
 from pgmif_core.methods.registry import METHODS, Method
 from pgmif_core.metrics.standard import FUSION_METRICS
 
-INCLUDED = ("README.md", "REPRODUCING.md", "MODEL_CARD.md", "CONTRIBUTING.md",
-            "published/inconsistencies.md")
+INCLUDED = {
+    "REPRODUCING.md": "REPRODUCING.md", "MODEL_CARD.md": "MODEL_CARD.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md", "benchmarks/README.md": "benchmarks.md",
+    "published/inconsistencies.md": "inconsistencies.md",
+}
+OWN_PAGES = {
+    "REPRODUCING.md": "/how-to/scale.md", "MODEL_CARD.md": "/explanation/model-card.md",
+    "CONTRIBUTING.md": "/contributing.md", "benchmarks/README.md": "/explanation/speed.md",
+    "published/inconsistencies.md": "/explanation/inconsistencies.md",
+}
 PROFILES = ("quick", "smoke", "paper")
 
 
@@ -135,17 +144,20 @@ def results_page(root: Path) -> str:
     return f"# All results\n\n{with_links(readme.all_results(root), root)}\n"
 
 
-def with_links(text: str, root: Path) -> str:
-    """A page of the repository's root as pages two folders below include it: links still lead there."""
+def with_links(text: str, root: Path, folder: str = ".") -> str:
+    """A page of the repository as pages two folders below include it: links still lead there."""
     def moved(match: re.Match) -> str:
-        target = match.group(1)
-        if target == "MODEL_CARD.md":
-            return "](/explanation/model-card.md)"
-        if (root / target).is_dir() or not (root / target).exists():
-            return match.group(0) if "://" in target or target.startswith("#") else "](#)"
-        return f"](../../{target})"
+        words, target = match.groups()
+        place = os.path.normpath(os.path.join(folder, target))
+        if place in OWN_PAGES:
+            return f"[{words}]({OWN_PAGES[place]})"
+        if place.startswith("docs/"):
+            return f"[{words}](/{place.removeprefix('docs/')})"
+        if "://" in target or target.startswith("#"):
+            return match.group(0)
+        return f"[{words}](../../{place})" if (root / place).is_file() else words
 
-    return re.sub(r"\]\(([^)\s]+)\)", moved, text).replace("```csv", "```text")
+    return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", moved, text).replace("```csv", "```text")
 
 
 def write_pages(root: Path, docs: Path) -> None:
@@ -156,8 +168,8 @@ def write_pages(root: Path, docs: Path) -> None:
         "reference/command.md": command_page(),
         "reference/results.md": results_page(root),
         **room_pages(root),
-        **{f"_build/included/{Path(name).name}": with_links((root / name).read_text(), root)
-           for name in INCLUDED},
+        **{f"_build/included/{page}": with_links((root / name).read_text(), root, str(Path(name).parent))
+           for name, page in INCLUDED.items()},
     }
     (docs / "_build" / "included").mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
