@@ -36,6 +36,9 @@ def gradient_norm(gradient: Float[Tensor, "*field"], dims: int = 2) -> Float[Ten
     """Euclidean norm ‖∇x‖ of a gradient field (…, 2, h, w), with zero (not NaN) derivative where ∇x = 0.
 
     `dims=3`: of a field (…, 3, d, h, w). Raises ValueError where the field has not `dims` components.
+
+    >>> gradient_norm(torch.tensor([3.0, 4.0]).view(2, 1, 1)).tolist()
+    [[5.0]]
     """
     expect_image("gradient", gradient, "(…, 3, d, h, w)" if dims == 3 else "(…, 2, h, w)", dims + 1)
     if gradient.shape[-dims - 1] != dims:
@@ -56,6 +59,9 @@ def normalized_gradient(
     `epsilon` is in intensity units per pixel and is the edge strength at which ‖n‖ = ½: below it
     an edge counts as noise. Haber & Modersitzki 2006 take ε = η·mean‖∇x‖; the paper gives none.
     `dims`: see `image_gradient`. Raises ValueError if ε is not positive and finite. ‖n‖ is in [0, 1).
+
+    >>> normalized_gradient(torch.tensor([[0.0, 1.0]]), epsilon=1.0)[1].tolist()
+    [[0.5, 0.0]]
     """
     if not 0 < epsilon < float("inf"):
         raise ValueError(f"epsilon must be positive: expected a finite number above 0, found {epsilon}")
@@ -74,6 +80,9 @@ def sobel_magnitude(image: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch
     The kernels are separable: [1 2 1] smoothing across a central difference. The derivative is zero
     (not NaN) where g = 0. Raises TypeError on
     anything but a floating tensor, ValueError on fewer than two axes.
+
+    >>> sobel_magnitude(torch.arange(4.0).expand(3, 4))[1].tolist()
+    [4.0, 8.0, 8.0, 4.0]
     """
     expect_image("image", image)
     flat = image.reshape(-1, 1, *image.shape[-2:])

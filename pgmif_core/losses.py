@@ -22,6 +22,10 @@ def gradient_alignment(
     Blind to the sign of the gradient: an inverted image aligns as well as the image itself. Images
     (b, m, h, w), or volumes (b, m, d, h, w) where `dims` says what gradients run over: 2, their slices,
     or 3. Raises TypeError or ValueError on other kinds, dtypes and shapes, as all losses here do.
+
+    >>> steps = torch.tensor([[[[0.0, 1.0, 2.0]]]])
+    >>> gradient_alignment(-steps, steps, epsilon=1.0).tolist()  # (−½ · ½)² where ‖∇‖ = ε
+    [[[[0.0625, 0.0625, 0.0]]]]
     """
     dims = expect_images(fused, sources, dims=dims)
     n_fused = normalized_gradient(fused, epsilon, dims)
@@ -41,6 +45,10 @@ def pixelwise_gradient_loss(
     The paper sums (`reduction="sum"`); the default takes the mean, in [−1, 0], so that the weight
     against the adversarial term does not depend on image size. Raises ValueError on an unknown
     reduction or ε ≤ 0.
+
+    >>> steps = torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]])
+    >>> round(pixelwise_gradient_loss(steps, steps, 1e-6, "sum").item(), 3)  # a copy aligns perfectly
+    -3.0
     """
     expect_images(fused, source, 1, dims)
     alignment = gradient_alignment(fused, source, epsilon, dims)
@@ -54,7 +62,7 @@ def pixelwise_gradient_loss(
 def weighted_gradient_loss(
     fused: Float[Tensor, "b 1 *space"],
     sources: Float[Tensor, "b m *space"],
-    weights: Sequence[float | int] | Float[Tensor, "m"],
+    weights: Sequence[float | int] | Float[Tensor, " m"],
     epsilon: float,
     dims: int | None = None,
 ) -> Float[Tensor, ""]:
@@ -62,6 +70,11 @@ def weighted_gradient_loss(
 
     One gradient of `fused` serves all sources. A tensor of weights may be learned itself. Raises
     TypeError or ValueError unless there is one finite weight per source.
+
+    >>> slope = torch.arange(5.0).expand(1, 1, 5, 5)  # rises in 20 of its 25 pixels
+    >>> sources = torch.cat((slope, slope.mT), dim=1)
+    >>> [round(weighted_gradient_loss(x, sources, (1, 8), 1e-6).item(), 2) for x in (slope, slope.mT)]
+    [-0.8, -6.4]
     """
     dims = expect_images(fused, sources, dims=dims)
     factors = _weights(weights, sources)
@@ -93,6 +106,10 @@ def maximum_gradient_loss(
 
     x_max is, per pixel, the source with the largest gradient norm (the first of equals). Unlike
     Eq. 2 the product is signed: an inverted edge costs.
+
+    >>> steps = torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]])
+    >>> [round(maximum_gradient_loss(x, steps, 1e-6).item(), 2) for x in (steps, -steps)]
+    [-0.75, 0.75]
     """
     dims = expect_images(fused, sources, dims=dims)
     gradients = image_gradient(sources, dims)
@@ -115,19 +132,34 @@ def intensity_weighted_mse(
 
     In [0, m] for images in [0, 1]; lower is better. Bright sources pull harder than dark ones. `dims`
     says, as for the other losses, that volumes are meant; there is no gradient.
+
+    >>> sources = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)  # the black one does not pull at all
+    >>> [intensity_weighted_mse(sources[:, :1] + x, sources).item() for x in (0, 0.5, 1)]
+    [1.0, 0.25, 0.0]
     """
     expect_images(fused, sources, dims=dims)
     return (sources * (fused - sources).square()).sum(dim=1).mean()
 
 
 def generator_adversarial_loss(logits_fused: Tensor) -> Float[Tensor, ""]:
-    """Non-saturating generator loss −mean log D(fused) (Goodfellow et al. 2014), on logits."""
+    """Non-saturating generator loss −mean log D(fused) (Goodfellow et al. 2014), on logits.
+
+    >>> round(generator_adversarial_loss(torch.zeros(1)).item(), 4)  # D(fused) = ½: log 2
+    0.6931
+    """
     expect_logits(logits_fused)
     return functional.softplus(-logits_fused).mean()
 
 
 def discriminator_loss(logits_real: Tensor, logits_fused: Tensor) -> Float[Tensor, ""]:
-    """Discriminator loss −mean log D(real) − mean log(1 − D(fused)) (Goodfellow et al. 2014)."""
+    """Discriminator loss −mean log D(real) − mean log(1 − D(fused)) (Goodfellow et al. 2014).
+
+    >>> undecided, certain = torch.zeros(1), torch.full((1,), 99.0)
+    >>> round(discriminator_loss(undecided, undecided).item(), 4)  # 2 log 2
+    1.3863
+    >>> round(discriminator_loss(certain, -certain).item(), 4)
+    0.0
+    """
     expect_logits(logits_real, logits_fused)
     return functional.softplus(-logits_real).mean() + functional.softplus(logits_fused).mean()
 
@@ -140,6 +172,10 @@ def relative_alignment(
 
     The self-alignment depends strongly on ε, so only this ratio can be compared between images.
     Raises ValueError where the source is constant.
+
+    >>> steps = torch.tensor([[[[0.0, 1.0, 2.0]]]])
+    >>> [relative_alignment(x, steps, 0.03) for x in (steps, -steps, 0 * steps)]
+    [1.0, 1.0, 0.0]
     """
     with torch.no_grad():
         itself = pixelwise_gradient_loss(source, source, epsilon, dims=dims)

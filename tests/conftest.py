@@ -5,19 +5,20 @@ from pathlib import Path
 
 import helpers.shapes  # noqa: F401  which the hook names
 import matplotlib
+import numpy as np
+import pandas as pd
 import pytest
+import SimpleITK as sitk
 from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
-# beartype reads the jaxtyping annotations; outside the tests they cost nothing. The hook stays on:
+# beartype reads every annotation of the core; outside the tests they cost nothing. The hook stays on:
 # modules are imported later, by the tests.
-install_import_hook(
-    ["pgmif_core.gradients", "pgmif_core.losses", "pgmif_core.networks", "pgmif_core.methods"],
-    "helpers.shapes.checked",
-)
+install_import_hook(["pgmif_core"], "helpers.shapes.checked")
 
 from pgmif_core.phantom import Phantom, PhantomSize, make_phantom  # noqa: E402
 
+collect_ignore = ["fuzz", "helpers", "references"]  # without tests, and without doctests
 ROOT = Path(__file__).parents[1]
 TINY = PhantomSize(slices=8, thickness_mm=7.0, pixel_mm=2.4)
 
@@ -30,6 +31,38 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def phantom() -> Phantom:
     return make_phantom(20240071, TINY)
+
+
+@pytest.fixture(scope="session")
+def deformed() -> Phantom:
+    """A tiny phantom on which the B-spline improves on the rigid stage."""
+    return make_phantom(20240073, TINY)
+
+
+@pytest.fixture(scope="session")
+def odd() -> Phantom:
+    """A phantom of twelve slices, of another head than the tiny ones."""
+    return make_phantom(5, PhantomSize(12, 6.0, 2.4))
+
+
+@pytest.fixture
+def tumour(phantom) -> np.ndarray:
+    """Where the phantom's tumour is."""
+    return sitk.GetArrayFromImage(phantom.gtv) > 0
+
+
+@pytest.fixture
+def blob() -> np.ndarray:
+    """A square of 10×10 on a plane of 33×41."""
+    pixels = np.zeros((33, 41), np.uint8)
+    pixels[20:30, 20:30] = 1
+    return pixels
+
+
+@pytest.fixture
+def published(root) -> pd.DataFrame:
+    """The numbers that the paper prints."""
+    return pd.read_csv(root / "published" / "results.csv")
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import ndimage, stats
 
 from pgmif_core.evaluation.measures import cnr, sobel_against
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
 from pgmif_core.images.patient import PatientSlices, measured_slices
-from pgmif_core.methods.rules import blurred
 
 BLURS_PX = (2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # σ of a Gaussian
 SHARPENINGS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # weight of the unsharp mask, σ = 1 px
@@ -30,10 +29,13 @@ def trivial_images(image: NDArray) -> Iterator[tuple[str, float, NDArray]]:
     Families: 'filtered' from the strongest blur (amount −σ) over the untouched image (0) to the
     strongest sharpening (weight), and 'stretched' (factor), all cut to [0, 1].
     """
+    def blur(sigma: float) -> NDArray:
+        return ndimage.gaussian_filter(image, (0, sigma, sigma), mode="nearest")
+
     for sigma in BLURS_PX:
-        yield "filtered", -sigma, blurred(image, sigma)
+        yield "filtered", -sigma, blur(sigma)
     yield "filtered", 0.0, image
-    detail = image - blurred(image, 1.0)
+    detail = image - blur(1.0)
     for weight in SHARPENINGS:
         yield "filtered", weight, np.clip(image + weight * detail, 0, 1)
     yield "stretched", 1.0, image

@@ -1,6 +1,6 @@
 """Statistics between methods: the paper's Mann-Whitney test, and the paired ones that fit its design."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -80,7 +80,7 @@ def _signed_rank_p(ranks: NDArray, signed: float) -> float:
     return float(min(chance[np.abs(sums) >= round(2 * abs(signed))].sum(), 1.0))
 
 
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """P values adjusted for several comparisons by Holm's step-down method (1979); NaN stays NaN."""
     p = np.asarray(p_values, float)
     tested = np.flatnonzero(~np.isnan(p))

@@ -14,6 +14,11 @@ def head_mask(sources: NDArray, fill: bool = False) -> NDArray:
     Each source is cut at 0.4 × its Otsu threshold, the union closed by one pixel, and its largest
     connected part kept. Air and cortical bone stay outside unless `fill=True`, which closes
     cavities slice by slice (for registration, where dark structures also carry information).
+
+    >>> image = np.zeros((1, 1, 9, 9))
+    >>> image[..., 1:8, 1:5] = image[..., 7, 7] = 1  # a head, and a speck beside it
+    >>> int(head_mask(image).sum())
+    28
     """
     signal = np.zeros(sources.shape[1:], dtype=bool)
     for source in sources:
@@ -52,6 +57,12 @@ def reference_region(
     `sources` (m, slices, h, w) in [0, 1]; `tumour` boolean (slices, h, w); `spacing_mm` (row,
     column). Returns a boolean mask like `tumour`; a slice with no admissible window stays empty.
     Raises ValueError where the tumour is empty or no slice has an admissible window.
+
+    >>> image = np.zeros((1, 1, 40, 40))
+    >>> image[..., 2:38, 2:38] = np.random.default_rng(0).uniform(0.5, 1, (36, 36))
+    >>> image[..., 20:30, 20:30] = 0.75  # the only calm place; the brightest pixel plays the tumour
+    >>> np.argwhere(reference_region(image, image[0] == image.max(), (1, 1)))[[0, -1], 1:].tolist()
+    [[20, 20], [29, 29]]
     """
     if not tumour.any():
         raise ValueError("the tumour mask is empty: there is nothing to choose a reference near")

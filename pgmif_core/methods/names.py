@@ -25,6 +25,9 @@ class MethodName:
     term in `pgmif_core.losses`; `scale`, `rate`: the parameters with its weight and Adam's learning
     rate; `start`: where the generator starts, if not where the parameter says. `compared`: whether it
     stands in the comparison; `printed`: whether the paper prints numbers of it.
+
+    >>> NAMES["pwa"].label, NAMES["pwa"].needs_weights, NAMES["pgmif"].needs_weights
+    ('PWA', False, True)
     """
 
     name: str
@@ -85,12 +88,20 @@ SHOWN: dict[str, MethodName] = {
 
 
 def method_named(name: str) -> MethodName:
-    """A method of tables and figures; a name that is unknown here is one from outside the package."""
+    """A method of tables and figures; a name that is unknown here is one from outside the package.
+
+    >>> method_named("moi").label, method_named("mine").kind
+    ('MoI', 'outside')
+    """
     return SHOWN.get(name) or MethodName(name, name, "outside")
 
 
 def ordered_methods(names: Iterable[str]) -> list[str]:
-    """The methods present, in the order of the table; then those from outside, by name."""
+    """The methods present, in the order of the table; then those from outside, by name.
+
+    >>> ordered_methods(["mine", "pgmif", "t1w"])
+    ['t1w', 'pgmif', 'mine']
+    """
     present = set(names)
     known = [name for name in SHOWN if name in present]
     return known + sorted(present.difference(known))

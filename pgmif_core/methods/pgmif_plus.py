@@ -47,6 +47,9 @@ class PlusSettings:
     fitted (`plus_fitting`). `standardised`: intensities are brought to one scale slice by slice;
     `compressed`: gradients beyond ε flatten; `tensor`: gradients of all sources together, not of their
     mean. These three are there to be ablated.
+
+    >>> PlusSettings((0.25, 0.75)).gradient_weights
+    (0.35, 0.65)
     """
 
     shares: tuple[float, ...]
@@ -101,6 +104,10 @@ def standardised(sources: Sources) -> Sources:
     Min-max per slice lets the brightest pixel of a slice decide the grey of its tissue; CNR pools
     slices and counts these steps as noise. Piecewise linear, rising, 0 and 1 stay; slices with next to
     no tissue stay as they are. `sources` in [0, 1].
+
+    >>> slope = torch.linspace(0.1, 0.9, 101).expand(1, 2, 1, 101)
+    >>> standardised(slope).quantile(torch.tensor([0.25, 0.75]))
+    tensor([0.3000, 0.6000])
     """
     planes = sources.detach().cpu().numpy().reshape(-1, *sources.shape[-2:])
     done = np.stack([_standardised_slice(plane) for plane in planes]).reshape(sources.shape)
@@ -113,6 +120,10 @@ def target_gradient(sources: Sources, settings: PlusSettings) -> Float[Tensor, "
     ε times the normalized gradient of PGMIF with the edge parameter of Haber & Modersitzki, with its
     sign; as long as the gradient itself well below ε. Steep edges between tissue and air or fat flatten
     to ε, so that there is room for the gain. ε = η · mean‖∇‖ over the tissue of each slice.
+
+    >>> steps = torch.tensor([0.1, 0.2, 1.0]).expand(1, 2, 1, 3)  # by 0.1 and 0.8; ε = 1.5 · 0.3
+    >>> target_gradient(steps, PlusSettings((0.5, 0.5)))[0, 1, 0]
+    tensor([0.0976, 0.3922, 0.0000])
     """
     weights = sources.new_tensor(settings.gradient_weights)[:, None, None]
     field = (fused_gradient(sources * weights.sqrt()) if settings.tensor
@@ -134,6 +145,10 @@ def saliency(field: Float[Tensor, "b 2 h w"], sources: Sources) -> Fused:
 
     One half where they are half as strong as on average in the slice's tissue. Noise in calm tissue is
     not steepened, texture beside an edge is.
+
+    >>> field = torch.ones(1, 2, 4, 4)
+    >>> saliency(field, field)[0, 0, 0, 0]  # as on average: 2⁴ / (1 + 2⁴)
+    tensor(0.9412)
     """
     length = gradient_norm(field[:, None])
     around = torch.from_numpy(gaussian_filter(
@@ -145,7 +160,13 @@ def saliency(field: Float[Tensor, "b 2 h w"], sources: Sources) -> Fused:
 
 
 def steepened(sources: Sources, settings: PlusSettings) -> Float[Tensor, "b 2 h w"]:
-    """The target with its gain: `gain` in salient places, `calm_gain` in calm ones."""
+    """The target with its gain: `gain` in salient places, `calm_gain` in calm ones.
+
+    >>> steps = torch.tensor([0.1, 0.2, 0.4]).expand(1, 2, 1, 3)
+    >>> settings = PlusSettings((0.5, 0.5), gain=3.0, calm_gain=3.0, compressed=False)
+    >>> steepened(steps, settings)[0, 1, 0]
+    tensor([0.3000, 0.6000, 0.0000])
+    """
     field = target_gradient(sources, settings)
     if settings.gain == settings.calm_gain:
         return settings.gain * field
@@ -154,7 +175,11 @@ def steepened(sources: Sources, settings: PlusSettings) -> Float[Tensor, "b 2 h 
 
 
 def mixed(sources: Sources, settings: PlusSettings) -> Fused:
-    """The sources mixed by their shares: what large structures follow."""
+    """The sources mixed by their shares: what large structures follow.
+
+    >>> mixed(torch.tensor([[[[0.0]], [[1.0]]]]), PlusSettings((0.25, 0.75))).item()
+    0.75
+    """
     return (sources * sources.new_tensor(settings.shares)[:, None, None]).sum(1, keepdim=True)
 
 
@@ -163,6 +188,11 @@ def fuse_plus(sources: Sources, settings: PlusSettings) -> Fused:
 
     `sources` (b, m, h, w) in [0, 1], any size, any m ≥ 2. Raises ValueError where `settings` were fitted
     for another number of sources.
+
+    >>> stripes = 0.5 + 0.05 * (-1.0) ** torch.arange(32).expand(1, 2, 32, 32)
+    >>> fused = fuse_plus(stripes, PlusSettings((0.5, 0.5), standardised=False))
+    >>> bool(fused.diff().max() > 2 * stripes.diff().max())
+    True
     """
     if sources.shape[1] != len(settings.shares):
         raise ValueError(
@@ -174,14 +204,26 @@ def fuse_plus(sources: Sources, settings: PlusSettings) -> Fused:
 
 
 def write_settings(settings: PlusSettings, path: Path) -> Path:
-    """Settings as JSON: what `METHODS["pgmif_plus"](sources, weights=path)` reads."""
+    """Settings as JSON: what `METHODS["pgmif_plus"](sources, weights=path)` reads.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_settings(PlusSettings((0.25, 0.75)), Path(folder) / "settings.json")
+    ...     read_settings(path).shares
+    (0.25, 0.75)
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"method": "pgmif_plus", **asdict(settings)}, indent=2) + "\n")
     return path
 
 
 def read_settings(path: str | Path) -> PlusSettings:
-    """Settings written by `write_settings`. Raises ValueError where the file is foreign or absent."""
+    """Settings written by `write_settings`. Raises ValueError where the file is foreign or absent.
+
+    >>> read_settings("none.json")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: none.json: expected fitted settings (.json), found no file...
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(

@@ -26,7 +26,11 @@ Weights = str | Path | Generator | FoldedGenerator | PlusSettings
 
 @dataclass(frozen=True)
 class Method:
-    """A fusion method: its row in the table of names, and its rule where nothing has to be given."""
+    """A fusion method: its row in the table of names, and its rule where nothing has to be given.
+
+    >>> METHODS["moi"](Tensor([[[[0.25]], [[0.75]]]])).item()
+    0.75
+    """
 
     row: MethodName
     rule: Callable[[Tensor], Tensor] | None = None
@@ -88,7 +92,11 @@ def _source(sources: Sources, position: int) -> Fused:
 
 
 def compared_methods(modalities: Sequence[str]) -> dict[str, Method]:
-    """The rows of a cohort's comparison: every source of it untouched, then all other methods."""
+    """The rows of a cohort's comparison: every source of it untouched, then all other methods.
+
+    >>> list(compared_methods(("T1w", "T2w", "ceT1w")))[:4]
+    ['t1w', 't2w', 'cet1w', 'pgmif']
+    """
     sources = {
         m.lower(): Method(method_named(m.lower()), partial(_source, position=k))
         for k, m in enumerate(modalities)

@@ -67,6 +67,10 @@ def structural_similarity(fused: NDArray, sources: NDArray) -> float:
 
     11×11 Gaussian window, σ = 1.5, only where it fits, as there; data range 1. (scikit-image and
     torchmetrics have it, slower; the tests compare.)
+
+    >>> x = np.random.default_rng(0).random((16, 16))
+    >>> round(structural_similarity(x, x[None]), 3), structural_similarity(1 - x, x[None]) < 0
+    (1.0, True)
     """
     return float(_similarity(*_pairs(fused, sources))[0].mean())
 
@@ -76,6 +80,10 @@ def multiscale_similarity(fused: NDArray, sources: NDArray) -> float:
 
     Windows only where they fit, 2×2 means between scales. Negative terms count 0. Needs 176 pixels a
     side. (torchmetrics has it, slower and with other borders; the tests compare.)
+
+    >>> x = np.random.default_rng(0).random((176, 176))
+    >>> [round(multiscale_similarity(y, x[None]), 3) for y in (x, 1 - x)]
+    [1.0, 0.0]
     """
     image, target = _pairs(fused, sources)  # the finest scale is that of SSIM, remembered
     product = torch.ones(len(target))
@@ -128,6 +136,11 @@ def visual_fidelity(fused: NDArray, sources: NDArray) -> float:
     Pixel domain, noise variance 2 on 0-255. 1 for a copy, above 1 where contrast is raised; 0 for a
     constant source, which has no information. On [0, 1] images the same noise would drown every
     structure, and values mean nothing. (torchmetrics has it, slower; the tests compare.)
+
+    >>> x = np.random.default_rng(0).random((48, 48))
+    >>> weaker, same, stronger = (visual_fidelity(y, x[None] / 2) for y in (x / 4, x / 2, x))
+    >>> weaker < round(same, 3) == 1 < stronger
+    True
     """
     seen, whole = (
         torch.stack([x.sum(dim=(1, 2, 3)) for x in maps])
@@ -142,6 +155,10 @@ def fusion_fidelity(fused: NDArray, sources: NDArray) -> float:
 
     Four scales; in every window the source with the smallest gain counts (the authors' code), and
     the scales are weighted 1 : 0 : 0.15 : 1. Computed on 0-255. Above 1 where contrast is raised.
+
+    >>> x = np.random.default_rng(0).random((48, 48))
+    >>> round(fusion_fidelity(x, np.stack((x, x))), 3)
+    1.0
     """
     values = []
     for seen, whole, gain in _scales(fused, sources, VIFF_NOISE):

@@ -13,7 +13,14 @@ _memories: list[dict] = []
 
 
 def forget() -> None:
-    """Drop all results: for benchmarks, which measure one image again and again."""
+    """Drop all results: for benchmarks, which measure one image again and again.
+
+    >>> square = remembered(lambda x: print("computed") or x**2)
+    >>> square(3), forget(), square(3)
+    computed
+    computed
+    (9, None, 9)
+    """
     for memory in _memories:
         memory.clear()
 
@@ -22,6 +29,11 @@ def remembered(function: Callable[..., Result]) -> Callable[..., Result]:
     """A pure function of images (arrays or tensors) and numbers that keeps its last results.
 
     Whoever takes a result must not change it. Images count as equal where all their bytes are.
+
+    >>> square = remembered(lambda x: print("computed") or x**2)
+    >>> square(3), square(3)
+    computed
+    (9, 9)
     """
     kept: dict[tuple, Result] = {}
     _memories.append(kept)

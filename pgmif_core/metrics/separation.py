@@ -15,6 +15,10 @@ class Separation(NamedTuple):
     `auc`: chance that a tumour voxel is brighter than one of the surroundings (0.5: no difference,
     below: darker). `separability` = max(auc, 1 − auc). `dice` of the best threshold, brighter or
     darker, over tumour and surroundings together; all in [0, 1].
+
+    >>> grey = np.array([0, 1, 2])  # a tumour darker than all around it is found as well
+    >>> separation(grey, grey < 1, grey > 0)
+    Separation(auc=0.0, separability=1.0, dice=1.0)
     """
 
     auc: float
@@ -29,6 +33,10 @@ def surroundings(
     """Tissue between two distances from the tumour, in 3-D: boolean like `gtv` (slices, h, w).
 
     `spacing_mm`: slice, row, column. Raises ValueError where the tumour or what surrounds it is empty.
+
+    >>> line = np.arange(20)[None, None]  # mm from the tumour
+    >>> np.flatnonzero(surroundings(line == 0, line >= 0, (1, 1, 1)))[[0, -1]].tolist()
+    [3, 15]
     """
     if not gtv.any():
         raise ValueError("the tumour mask is empty: nothing surrounds it")
@@ -46,6 +54,10 @@ def separation(image: NDArray, tumour: NDArray, around: NDArray) -> Separation:
 
     `image` (…), boolean masks of its shape that do not overlap. No training, no smoothing: what the
     eye's window setting could reach at best. Raises ValueError on an empty mask.
+
+    >>> grey = np.array([1, 3, 0, 2])  # brighter in three of four pairs
+    >>> separation(grey, grey % 2 == 1, grey % 2 == 0)
+    Separation(auc=0.75, separability=0.75, dice=0.8)
     """
     inside, outside = np.asarray(image)[tumour], np.asarray(image)[around]
     if not inside.size or not outside.size:

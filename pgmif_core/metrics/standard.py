@@ -21,6 +21,10 @@ class FusionMetric:
 
     `low` and `high` bound the value for two sources; where `sums` is true the metric adds over
     sources, and the bounds grow with their number. `smallest_px` is the least image side.
+
+    >>> chequered = np.indices((4, 4)).sum(axis=0) % 2
+    >>> FUSION_METRICS["SD"](chequered, np.stack((chequered, chequered)))
+    0.5
     """
 
     name: str
@@ -87,6 +91,11 @@ FUSION_METRICS: dict[str, FusionMetric] = {
 
 
 def measure_fusion(fused: ArrayLike, sources: ArrayLike) -> dict[str, float]:
-    """Every metric of FUSION_METRICS that the image is large enough for, by name."""
+    """Every metric of FUSION_METRICS that the image is large enough for, by name.
+
+    >>> x = np.eye(12)
+    >>> sorted(FUSION_METRICS.keys() - measure_fusion(x, np.stack((x, x))))  # too small for
+    ['MS-SSIM', 'VIF', 'VIFF']
+    """
     side = min(np.shape(fused)[-2:])
     return {n: m(fused, sources) for n, m in FUSION_METRICS.items() if side >= m.smallest_px}

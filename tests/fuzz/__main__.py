@@ -1,4 +1,4 @@
-"""`make fuzz`: damaged files through `check`, `fuse` and `evaluate`; none may end but as it should.
+"""`make test SUITE=fuzz`: damaged files through `check`, `fuse`, `evaluate`; none ends but as it should.
 
 A command has to succeed or to refuse the file in words: no signal, no hang, no more than 2 GiB, no other
 exception. The same seed makes the same mutants; what fails is kept in results/fuzz.
@@ -147,7 +147,7 @@ class Tally:
 
 def main() -> None:
     """Read the options, run the jobs on as many processes as there are cores, print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="make fuzz")
+    parser = argparse.ArgumentParser(description=__doc__, prog="make test SUITE=fuzz")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="one kind, or one job KIND:NUMBER with its texts")

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from dicoms import mask_contours, write_dicom_series, write_rtstruct
+from helpers.dicoms import mask_contours, write_dicom_series, write_rtstruct
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,

@@ -181,9 +181,9 @@ def filled(loops: Sequence[NDArray], points: NDArray, pixel: float) -> NDArray[n
     sizes = inner.sum(axis=1) * area
     order = [k for k in np.argsort(-sizes, kind="stable") if sizes[k] > 0]
     edges = np.array([_length(loop) for loop in loops])
-    parent: dict[int, int] = {}
+    parent: dict[np.intp, np.intp | int] = {}
 
-    def copies(first: int, second: int) -> bool:
+    def copies(first: np.intp, second: np.intp) -> bool | np.bool_:
         """Whether two contours are one, or copies: a hole in one is a hole in the other."""
         shared, larger = (inner[first] & inner[second]).sum(), max(sizes[first], sizes[second])
         apart = abs(sizes[first] - sizes[second]) > \
@@ -196,7 +196,7 @@ def filled(loops: Sequence[NDArray], points: NDArray, pixel: float) -> NDArray[n
                   if (inner[k] & inner[j]).sum() >= needed and not copies(j, k)]
         parent[k] = around[-1] if around else -1  # the smallest around it
 
-    def depth(k: int) -> int:
+    def depth(k: np.intp) -> int:
         return 0 if parent[k] < 0 else 1 + depth(parent[k])
 
     result = np.zeros(len(points), bool)

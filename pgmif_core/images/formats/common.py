@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 ORTHONORMAL_TOLERANCE = 1e-3
 MOST_VOXELS = 2**27  # 512 × 512 × 512: more is no scan of a head, and would not fit beside its copies
@@ -172,7 +172,7 @@ def to_image(path: Path, volume: Volume) -> sitk.Image:
     return image
 
 
-def assumed_ras(sizes: Sequence[int], spacing: Sequence[float]) -> tuple[NDArray, NDArray]:
+def assumed_ras(sizes: Sequence[int], spacing: ArrayLike) -> tuple[NDArray, NDArray]:
     """Matrix and origin (LPS) of a file without orientation taken for RAS, centred about 0."""
     matrix = np.diag([-1.0, -1.0, 1.0]) @ np.diag(np.asarray(spacing, float))
     return matrix, -matrix @ ((np.asarray(sizes, float) - 1) / 2)

@@ -1,0 +1,3 @@
+"""The report of a finished run."""
+
+from helpers.reports import clone, page  # noqa: F401  fixtures

@@ -1,0 +1,101 @@
+"""Claims of the paper and aims of PGMIF+: when they hold, and when they cannot be tested."""
+
+import pandas as pd
+import pytest
+from helpers.tidy_tables import NAMES, tidy
+
+from pgmif.steps.claims import claims_table, plus_aims
+from pgmif.steps.cnr_boxplots import summarize_cnr
+from pgmif.steps.sobel_analysis import summarize_sobel
+
+
+def claims(published, pgmif=1.2, blurred=1.0, others=0.8, n=10, seconds=0.02):
+    means = dict.fromkeys(NAMES, others) | {"pgmif": pgmif, "t2w_blurred": blurred}
+    cnr = summarize_cnr(tidy("cnr", means, n), published)
+    sobel = pd.concat([
+        summarize_sobel(tidy("q", means, n, r), published, r).assign(reference=r)
+        for r in ("T1w", "T2w")
+    ])
+    return claims_table(cnr, sobel, seconds).set_index("claim")
+
+
+def test_claims_hold_when_pgmif_wins(published):
+    table = claims(published)
+    assert (table["verdict"] == "holds").sum() >= len(table) - 1
+    assert table.loc["PGMIF has the highest median CNR", "paper"] == "1.21"
+
+
+def test_claims_fail_when_it_does_not(published):
+    table = claims(published, pgmif=0.5, seconds=0.3)
+    assert table.loc["PGMIF has the highest median CNR", "verdict"] == "not reproduced"
+    assert table.loc["CNR: PGMIF above T2w", "verdict"] == "not reproduced"
+    assert table.loc["a pair is fused within 0.1 s", "verdict"] == "not reproduced"
+
+
+def test_a_control_that_wins_is_named(published):
+    table = claims(published, blurred=2.0)
+    row = table.loc["PGMIF has the highest median CNR"]
+    assert row["verdict"] == "holds"
+    assert "beaten by the control T2w blurred" in row["why"]
+
+
+def test_too_few_patients_cannot_test_a_p_value(published):
+    table = claims(published, n=2)
+    assert table.loc["CNR: PGMIF above T1w", "verdict"] == "cannot be tested"
+    assert "no P below 0.05" in table.loc["CNR: PGMIF above T1w", "why"]
+
+
+def test_cv_of_mixed_signs_is_not_a_spread(published):
+    table = claims(published, others=-0.8)
+    row = table.loc["PGMIF has the lowest inter-patient CV of CNR"]
+    assert row["verdict"] == "cannot be tested"
+
+
+NAMES_OF_AIMS = ("t1w", "t2w", "pgmif", "pgmif_plus", "t2w_standardised")
+
+
+def aims(cnr=2.4, standardised=1.2, q=(0.7, 0.72), cv=30.0, correlation=0.5, verdict="above",
+         margin=0.5, seconds=0.02):
+    """PGMIF+ over sources of CNR 1 and 2, with CV 60 and 50 %."""
+    summary = pd.DataFrame({
+        "method": NAMES_OF_AIMS, "median": (1.0, 2.0, 2.2, cnr, standardised),
+        "n": 10, "cv_percent": (60, 50, 40, cv, 9),
+    })
+    sobel = pd.DataFrame([
+        {"reference": r, "method": m, "median": v if m == "pgmif_plus" else 0.5}
+        for r, v in zip(("T1w", "T2w"), q, strict=True) for m in NAMES_OF_AIMS
+    ])
+    standing = pd.DataFrame({
+        "method": "pgmif_plus", "against": ("q_t1w", "q_t2w"), "margin": (1.0, margin),
+        "verdict": verdict,
+    })
+    fidelity = pd.DataFrame({"method": ["pgmif_plus"] * 3, "correlation": (0.9, correlation, 0.8)})
+    times = pd.Series({"pgmif": 0.03, "pgmif_plus": seconds})
+    table = plus_aims(summary, sobel, standing, fidelity, times)
+    assert set(table["verdict"]) <= {"reached", "missed"}
+    return table.set_index("aim")["verdict"]
+
+
+def missed(verdicts):
+    return [aim for aim, verdict in verdicts.items() if verdict == "missed"]
+
+
+def test_all_aims_can_be_reached():
+    assert len(aims()) == 8
+    assert missed(aims()) == []
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    ({"cnr": 2.2}, "better source"), ({"standardised": 9.0}, "control"), ({"q": (0.59, 0.72)}, "T1w"),
+    ({"q": (0.7, 0.69)}, "T2w"), ({"cv": 55.0}, "CV"), ({"cv": -5.0}, "CV"),
+    ({"correlation": -0.01}, "inverted"), ({"verdict": "not distinguishable"}, "frontier"),
+    ({"verdict": "too few patients", "margin": -0.1}, "frontier"), ({"seconds": 0.031}, "seconds"),
+])
+def test_each_aim_can_be_missed_alone(change, word):
+    found = missed(aims(**change))
+    assert len(found) == 1
+    assert word in found[0]
+
+
+def test_few_patients_are_judged_by_medians():
+    assert missed(aims(verdict="too few patients")) == []

@@ -1,0 +1,112 @@
+"""Slices: their grid, their range, and what was not imaged."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from helpers.images import shifted
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pgmif_core.images.slices import minmax_per_slice, normalised_slices, place_on_slices, slice_grid
+from pgmif_core.images.windows import windowed
+
+
+@pytest.mark.parametrize("offset", [20.0, 100.0, 1000.0, 31.5])
+def test_an_offset_of_the_background_changes_no_slice(odd, offset):
+    grid = slice_grid(odd.T2w)
+    expected, imaged = normalised_slices(windowed(odd.T2w, "T2w"), grid)
+    found, _ = normalised_slices(windowed(shifted(odd.T2w, offset), "T2w"), grid)
+    np.testing.assert_allclose(found, expected, atol=4e-3)
+    assert not found[~imaged].any()
+
+
+def test_padding_decides_no_range():
+    rng = np.random.default_rng(0)
+    volume = (rng.random((3, 9, 8)) + 1).astype(np.float32)
+    imaged = np.ones(volume.shape, bool)
+    imaged[:, :2] = False
+    volume[~imaged] = -1000
+    found = minmax_per_slice(volume, imaged)
+    np.testing.assert_allclose(found[:, 2:], minmax_per_slice(volume[:, 2:]))
+    assert not found[~imaged].any()
+    imaged[1] = False
+    assert not minmax_per_slice(volume, imaged)[1].any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, (3, 6, 5), elements=st.floats(-1e6, 1e6, width=32)))
+def test_minmax_per_slice(volume):
+    scaled = minmax_per_slice(volume)
+    assert scaled.dtype == np.float32
+    for before, after in zip(volume, scaled, strict=True):
+        if before.min() == before.max():
+            assert (after == 0).all()
+        else:
+            assert after.min() == 0
+            assert after.max() == pytest.approx(1)
+
+
+def test_minmax_refuses_nan():
+    with pytest.raises(ValueError, match="NaN"):
+        minmax_per_slice(np.full((1, 2, 2), np.nan))
+
+
+@pytest.mark.parametrize(("size", "spacing"), [
+    ((168, 192), (1.2, 1.2)), ((181, 217), (1.0, 1.0)), ((100, 60), (0.5, 2.0)), ((240, 240), (1, 1)),
+])
+def test_slice_grid_keeps_aspect_and_place(size, spacing):
+    image = sitk.Image([*size, 4], sitk.sitkFloat32)
+    image.SetSpacing([*map(float, spacing), 3.0])
+    image.SetOrigin((10.0, -20.0, 5.0))
+    grid = slice_grid(image)
+    assert grid.GetSize() == (192, 192, 4)
+    assert grid.GetSpacing()[0] == grid.GetSpacing()[1]
+    extent = max(s * p for s, p in zip(size, spacing, strict=True))
+    assert grid.GetSpacing()[0] * 192 == pytest.approx(extent, rel=1e-6)
+    middles = [
+        np.array(i.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in i.GetSize()]))
+        for i in (image, grid)
+    ]
+    assert np.abs(middles[0] - middles[1]).max() <= max(spacing) / 2 + 1e-9
+
+
+def test_a_slice_that_fits_is_not_interpolated():
+    from pgmif_core.images.volumes import resample
+
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, 192, 160), np.float32))
+    placed = sitk.GetArrayFromImage(resample(image, slice_grid(image)))
+    np.testing.assert_array_equal(placed[:, :, 16:176], sitk.GetArrayFromImage(image))
+
+
+@pytest.mark.parametrize("order", ["LPS", "RAS", "LAS", "RPI", "PIR", "LIP", "SLA"])
+def test_slices_do_not_depend_on_the_order_of_the_file(order, phantom):
+    wanted, stored = slice_grid(phantom.T2w), sitk.DICOMOrient(phantom.T2w, order)
+    grid = slice_grid(stored)
+    assert grid.GetSize() == wanted.GetSize()
+    np.testing.assert_allclose(grid.GetDirection(), np.eye(3).ravel(), atol=1e-12)
+    np.testing.assert_allclose(grid.GetOrigin(), wanted.GetOrigin(), atol=1e-9)
+    placed = [sitk.GetArrayFromImage(place_on_slices(i, wanted)) for i in (stored, phantom.T2w)]
+    np.testing.assert_allclose(*placed, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("coarse", "plane"), [(0, "PIR"), (1, "LIP"), (2, "LPS")])
+def test_thick_slices_keep_their_plane(coarse, plane):
+    image = sitk.Image([20, 22, 24], sitk.sitkFloat32)
+    image.SetSpacing([4.0 if axis == coarse else 1.0 for axis in range(3)])
+    assert slice_grid(image, 32).GetSize()[2] == image.GetSize()[coarse]
+    assert sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
+        slice_grid(image, 32).GetDirection()) == plane
+
+
+def test_fine_matrices_are_smoothed_before_they_shrink():
+    noise = np.random.default_rng(0).normal(0, 1, (2, 512, 512)).astype(np.float32)
+    image = sitk.GetImageFromArray(noise)
+    grid = slice_grid(image)
+    placed = sitk.GetArrayFromImage(place_on_slices(image, grid))
+    spread = placed[:, 10:-10, 10:-10].std()
+    # the mean over pixels 2.67 times as wide has σ/2.67; linear sampling alone keeps 0.4-1.0 σ
+    assert spread < 0.5
+    flat = sitk.GetImageFromArray(np.full((2, 512, 512), 3, np.float32))
+    middle = sitk.GetArrayFromImage(place_on_slices(flat, grid))[:, 5:-5, 5:-5]
+    np.testing.assert_allclose(middle, 3, rtol=1e-4)

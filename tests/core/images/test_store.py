@@ -1,0 +1,42 @@
+"""The slice store, and the batches drawn from it."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.store import TrainingSlices, patient_details, read_patient, write_patient
+
+
+@pytest.fixture
+def store(tmp_path):
+    rng = np.random.default_rng(0)
+    for subject in ("a", "b"):
+        sources = rng.random((5, 2, 48, 48), np.float32)
+        sources[0] = 0
+        mask = np.zeros((5, 48, 48), bool)
+        grid = sitk.Image([48, 48, 5], sitk.sitkFloat32)
+        write_patient(tmp_path, PatientSlices(subject, sources, mask, mask, grid), {"note": 1})
+    return tmp_path
+
+
+def test_store_round_trip_is_memory_mapped(store):
+    patient = read_patient(store, "a")
+    assert isinstance(patient.sources, np.memmap)
+    assert patient.grid.GetSize() == (48, 48, 5)
+    assert patient_details(store, "a")["note"] == 1
+    assert patient_details(store, "nobody") is None
+    with pytest.raises(FileNotFoundError, match="01_preprocessing"):
+        read_patient(store, "nobody")
+
+
+def test_training_batches_depend_on_seed_and_iteration_alone(store):
+    slices = TrainingSlices(store, ["a", "b"], 32, seed=3)
+    assert len(slices) == 8
+    first, again = slices.batch(7, 4), TrainingSlices(store, ["a", "b"], 32, 3).batch(7, 4)
+    assert first.shape == (4, 2, 32, 32)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, slices.batch(8, 4))
+    assert slices.batch(0, 20).shape[0] == 20
+    with pytest.raises(ValueError, match="larger than the slices"):
+        TrainingSlices(store, ["a"], 64, 0)

@@ -1,0 +1,30 @@
+"""Motion of the phantom between its sequences."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pgmif_core.phantom import PhantomSize, make_phantom
+from pgmif_core.phantom.acquisition import displaced_points, voxel_points
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_motion_is_within_its_bounds(seed):
+    phantom = make_phantom(seed, PhantomSize(6, 8.0, 4.0))
+    assert phantom.motion.shift_mm <= 5
+    assert phantom.motion.rotation_deg <= 3
+    assert 0.5 < phantom.motion.deformation_rms_mm < 1.7
+    points = voxel_points(phantom.T1w)
+    moved = np.linalg.norm(displaced_points(phantom.T1w, phantom.displacement) - points, axis=0)
+    # shift + rotation at the far corner + deformation
+    assert moved.max() <= 5 + np.deg2rad(3) * 170 + 3
+
+
+def test_displacement_file_and_sampling_agree(phantom, tmp_path):
+    from pgmif_core.images.volumes import read_displacement, write_displacement
+
+    field = read_displacement(write_displacement(phantom.displacement, tmp_path / "x.nii.gz"))
+    transform = sitk.DisplacementFieldTransform(field)
+    ours = displaced_points(phantom.T1w, phantom.displacement)[:, 3, 20, 30]
+    point = phantom.T1w.TransformIndexToPhysicalPoint((30, 20, 3))
+    assert np.allclose(transform.TransformPoint(point), ours, atol=1e-3)

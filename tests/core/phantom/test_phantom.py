@@ -1,0 +1,86 @@
+"""Whole phantoms: repeatable, with grids of their own, and sequences that leave the others alone."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from helpers.phantoms import TINY
+
+from pgmif_core.phantom import FULL_SIZE, make_phantom
+from pgmif_core.phantom.acquisition import displaced_points
+
+
+def test_the_same_seed_gives_the_same_patient(phantom):
+    again = make_phantom(20240071, TINY)
+    for a, b in zip(phantom[:4], again[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    other = make_phantom(20240072, TINY)
+    assert not np.array_equal(sitk.GetArrayFromImage(phantom.T2w), sitk.GetArrayFromImage(other.T2w))
+
+
+def test_sequences_have_grids_of_their_own(phantom):
+    assert phantom.T1w.GetSize() != phantom.T2w.GetSize()
+    assert phantom.T1w.GetSpacing() != phantom.T2w.GetSpacing()
+    assert phantom.gtv.GetSize() == phantom.T2w.GetSize()
+    assert sitk.GetArrayFromImage(phantom.gtv).any()
+    assert phantom.T2w.GetSize()[0] != phantom.T2w.GetSize()[1]
+
+
+def test_paper_size_has_as_many_slices_as_the_paper(root):
+    import yaml
+
+    protocol = yaml.safe_load((root / "published" / "protocol.yaml").read_text())
+    paper = yaml.safe_load((root / "params" / "paper.yaml").read_text())
+    per_patient = round(protocol["slices"]["training"] / protocol["patients"]["training"])
+    assert FULL_SIZE.slices == paper["phantom_slices"] == per_patient
+
+
+@pytest.mark.slow
+def test_calibration_lies_within_15_percent_of_the_papers_inputs(root):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "benchmarks/studies/calibration.py"],
+        cwd=root, capture_output=True, text=True, check=True,
+    )
+    assert "within 15 %" in done.stdout, done.stdout
+
+
+def test_a_third_sequence_changes_nothing_in_the_first_two(phantom):
+    three = make_phantom(20240071, TINY, further=("ceT1w",))
+    for a, b in zip(phantom[:4], three[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    assert phantom.ceT1w is None
+    assert three.ceT1w.GetSize() == three.T1w.GetSize()
+    moved = [sitk.GetArrayFromImage(d) for d in (three.displacement, three.ceT1w_displacement)]
+    assert np.abs(moved[0] - moved[1]).mean() > 0.5  # the patient moved once more
+    gtv = sitk.GetArrayFromImage(sitk.Resample(three.gtv, three.T1w, sitk.Transform(),
+                                               sitk.sitkNearestNeighbor)) > 0
+    t1w, enhanced = (sitk.GetArrayFromImage(i)[gtv].mean() for i in (three.T1w, three.ceT1w))
+    assert enhanced > 1.2 * t1w
+
+
+def test_ct_shows_hounsfield_units(phantom):
+    both = make_phantom(20240071, TINY, further=("ceT1w", "CT"))
+    for a, b in zip(phantom[:4], both[:4], strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
+    alone = make_phantom(20240071, TINY, further=("CT",))
+    np.testing.assert_array_equal(*(sitk.GetArrayFromImage(p.CT) for p in (alone, both)))
+    hu = sitk.GetArrayFromImage(both.CT)
+    assert np.median(hu[:, :6]) == pytest.approx(-1000, abs=10)  # air in front of the face
+    assert hu.min() >= -1024
+    assert 700 < hu.max() < 1700
+    # seen where the patient lay: the tumour, eroded against partial volume, is soft tissue
+    lattice = sitk.GetArrayFromImage(both.CT_displacement)
+    assert 0.5 < np.linalg.norm(lattice, axis=-1).mean() < 12
+    inner = sitk.BinaryErode(both.gtv, [2, 2, 0])
+    points = displaced_points(both.CT, both.CT_displacement).reshape(3, -1).T
+    probe = sitk.Resample(inner, sitk.Image(both.T2w), sitk.Transform(), sitk.sitkNearestNeighbor)
+    size = np.array(probe.GetSize())
+    index = np.round([probe.TransformPhysicalPointToContinuousIndex(p.tolist()) for p in points])
+    inside = ((index >= 0) & (index < size)).all(axis=1)
+    mask = np.zeros(len(points), bool)
+    x, y, z = index[inside].astype(int).T
+    mask[inside] = sitk.GetArrayFromImage(probe)[z, y, x] > 0
+    assert mask.sum() > 20
+    assert np.median(hu.reshape(-1)[mask]) == pytest.approx(45, abs=15)

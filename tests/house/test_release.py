@@ -1,0 +1,71 @@
+"""What is released is what it says: files, checksums, metadata, model card."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from pgmif_core.methods.pgmif_plus import read_settings
+from pgmif_core.methods.registry import METHODS
+from pgmif_core.networks.weights import load_generator
+
+FILES = ("pgmif.safetensors", "gmmci.safetensors", "dlmwl.safetensors", "pgmif_literal.safetensors",
+         "pgmif_plus.json")
+TABLES = ("history.csv", "validation.csv", "pgmif_plus_ideas.csv")
+
+
+@pytest.fixture(scope="module")
+def released(root):
+    listed = json.loads((root / "weights" / "released.json").read_text())["files"]
+    return {one["file"]: one for one in listed}
+
+
+def test_every_file_is_listed_with_its_checksum_and_small(root, released):
+    present = {p.name for p in (root / "weights").iterdir()} - {"released.json"}
+    assert set(FILES) == set(released)
+    sums = json.loads((root / "weights" / "released.json").read_text())["sha256"]
+    assert present == set(FILES) | set(TABLES) == set(sums)
+    for name, checksum in sums.items():
+        data = (root / "weights" / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == checksum
+        assert len(data) <= 2_000_000
+
+
+def test_metadata_say_what_was_trained_on_what(root, released):
+    for name in FILES[:4]:
+        with safe_open(root / "weights" / name, framework="pt") as file:
+            metadata = file.metadata()
+        about = json.loads(metadata["release"])
+        assert about == {k: v for k, v in released[name].items() if k not in ("file", "bytes")}
+        assert about["cohort"] == "synthetic phantom cohort"
+        assert len(about["cohort_sha256"]) == 64
+        assert not about["commit"].endswith("-dirty")
+        assert json.loads(metadata["training"])["method"] == about["method"]
+        assert {"median_cnr", "median_q_t1w", "median_q_t2w"} == about["metrics"].keys()
+
+
+def test_the_model_card_shows_the_released_files(root, released):
+    card = (root / "MODEL_CARD.md").read_text()
+    for name, one in released.items():
+        assert f"| `{name}` | {one['bytes'] / 1e3:.0f} | {one['metrics']['median_cnr']:.2f} |" in card
+    for words in ("Not a medical device", "Intended use", "Known limits", "No patient was used"):
+        assert words in card
+
+
+def test_metrics_are_those_of_the_committed_tables(root, released):
+    import pandas as pd
+
+    table = pd.read_csv(root / "figures" / "phantom" / "table_cnr.csv").set_index("method")["median"]
+    for one in released.values():
+        assert one["metrics"]["median_cnr"] == pytest.approx(table[one["method"]], rel=0.02)
+
+
+def test_released_weights_fuse(root):
+    sources = torch.rand(1, 2, 48, 40)
+    for name in FILES[:4]:
+        generator = load_generator(root / "weights" / name)
+        assert generator.sequences == ("T1w", "T2w")
+        assert METHODS[generator.method](sources, generator).shape == (1, 1, 48, 40)
+    assert read_settings(root / "weights" / "pgmif_plus.json")
