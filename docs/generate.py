@@ -59,7 +59,7 @@ def _what(method: Method) -> str:
     """What a method does: its function's first line, or of a trained one its content term's."""
     if method.kind == "fitted":
         return "closed form, one number fitted"
-    explained = method.rule or getattr(losses, method.row.loss)
+    explained = method.rule or getattr(losses, method.loss)
     first = (explained.__doc__ or "").split("\n")[0]
     return first if method.rule else f"network, trained on: {first}"
 

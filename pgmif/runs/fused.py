@@ -64,7 +64,7 @@ def run_methods(run: Run) -> dict[str, Method]:
     """The methods of a run: sources, everything that can be computed or was trained, outside ones."""
     known = compared_methods(run.cohort.modalities)
     ready = {n: m for n, m in known.items() if not m.needs_weights or run.weights(n).exists()}
-    outside = {name: Method(method_named(name)) for name in run.parameters.outside_methods}
+    outside = {name: Method(**vars(method_named(name))) for name in run.parameters.outside_methods}
     return ready | outside
 
 

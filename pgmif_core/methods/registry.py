@@ -25,35 +25,14 @@ Weights = str | Path | Generator | FoldedGenerator | PlusSettings
 
 
 @dataclass(frozen=True)
-class Method:
-    """A fusion method: its row in the table of names, and its rule where nothing has to be given.
+class Method(MethodName):
+    """A row of the table of names that can be called: by its rule, or with weights.
 
     >>> METHODS["moi"](Tensor([[[[0.25]], [[0.75]]]])).item()
     0.75
     """
 
-    row: MethodName
     rule: Callable[[Tensor], Tensor] | None = None
-
-    @property
-    def name(self) -> str:
-        """Its key in METHODS."""
-        return self.row.name
-
-    @property
-    def label(self) -> str:
-        """What figures say."""
-        return self.row.label
-
-    @property
-    def kind(self) -> str:
-        """One of `names.KINDS`."""
-        return self.row.kind
-
-    @property
-    def needs_weights(self) -> bool:
-        """Whether something made from training patients must be given."""
-        return self.row.needs_weights
 
     def __call__(
         self, sources: Sources, weights: Weights | None = None
@@ -81,7 +60,7 @@ class Method:
 
 def _method(row: MethodName) -> Method:
     home = classical if row.kind == "classical" else rules
-    return Method(row, getattr(home, row.function) if row.function else None)
+    return Method(**vars(row), rule=getattr(home, row.function) if row.function else None)
 
 
 METHODS: dict[str, Method] = {name: _method(row) for name, row in NAMES.items()}
@@ -98,7 +77,7 @@ def compared_methods(modalities: Sequence[str]) -> dict[str, Method]:
     ['t1w', 't2w', 'cet1w', 'pgmif']
     """
     sources = {
-        m.lower(): Method(method_named(m.lower()), partial(_source, position=k))
+        m.lower(): Method(**vars(method_named(m.lower())), rule=partial(_source, position=k))
         for k, m in enumerate(modalities)
     }
     return {**sources, **{n: m for n, m in METHODS.items() if m.kind != "source"}}
