@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
+from pgmif.figures.colours import BLUE
 from pgmif.figures.style import save_figure
 from pgmif.runs.run import Run
 from pgmif.steps.training import split_training, training_settings, watched_training
@@ -54,7 +55,7 @@ def balance_figure(
     """One panel per measure against the scale; the scale in force and untouched T2w marked."""
     figure, axes = plt.subplots(1, len(SHOWN), figsize=(9.5, 2.4), layout="constrained")
     for ax, (name, text) in zip(axes, SHOWN.items(), strict=True):
-        ax.semilogx(table["scale"], table[name], "o-", color="#0072B2", markersize=3)
+        ax.semilogx(table["scale"], table[name], "o-", color=BLUE, markersize=3)
         ax.axvline(in_force, color="k", linestyle=":", linewidth=0.7)
         if name in t2w:
             ax.axhline(t2w[name], color="k", linestyle="--", linewidth=0.7)

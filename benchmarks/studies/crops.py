@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
+from pgmif.figures.colours import BLUE, GREY, SKY
 from pgmif.figures.style import in_style, name_cohort, new_figure, save_figure
 from pgmif.runs.run import Run
 from pgmif.steps.training import split_training, training_settings
@@ -72,7 +73,7 @@ def crops_figure(table: pd.DataFrame, label: str) -> plt.Figure:
     for ax, method in zip(axes[0], methods, strict=True):
         for ((crop, times), part), colour in zip(
             table[table["method"] == method].groupby(["crop", "times"]),
-            ("#0072B2", "#56B4E9", "#7f7f7f"), strict=True,
+            (BLUE, SKY, GREY), strict=True,
         ):
             name = "whole slices" if crop == largest else f"crops of {crop}×{crop}"
             ax.plot(part["iteration"], part["content"], "o-", color=colour, markersize=3,

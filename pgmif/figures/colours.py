@@ -1,4 +1,5 @@
-"""All colours of figures, lessons and viewer: Okabe and Ito's, told apart with any colour vision."""
+"""All colours and colour maps of figures, lessons and studies, and of the viewer's outlines: Okabe and
+Ito's, told apart with any colour vision."""
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PINK, SKY, PURPLE, GREY = "#CC79A7", "#56B4E9", "#882255", "#7f7f7f"
@@ -19,3 +20,4 @@ SOURCE_SHADES = (DARK_GREY, "#999999", "#8c6d31", "#7b4173", "#31a354", "#756bb1
 INPUT_BOX, ENCODER_BOX, DECODER_BOX, LAST_BOX, JUDGE_BOX = (
     FAINT_GREY, "#cfe3f3", "#d9ecd3", "#fde2a8", "#f7d9c4")
 LINE = "#333333"
+RANK_MAP, EDGE_MAP, LENGTH_MAP = "Blues_r", "autumn", "viridis"  # ranks; edges laid over; displacement

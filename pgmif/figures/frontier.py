@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from pgmif.figures.colours import KIND_COLOURS, SOURCE_SHADES
+from pgmif.figures.colours import KIND_COLOURS, RANK_MAP, SOURCE_SHADES
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.frontier import curves, median_ellipse
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
@@ -89,7 +89,7 @@ def metrics_figure(medians: pd.DataFrame, label: str) -> Figure:
     ranks = (medians * signs).rank(ascending=False)
     figure, axes = new_figure(PAGE_INCHES, 0.21 * len(medians) + 0.9)
     ax = axes[0, 0]
-    ax.imshow(ranks, cmap="Blues_r", aspect="auto", vmin=1, vmax=1.6 * len(names))
+    ax.imshow(ranks, cmap=RANK_MAP, aspect="auto", vmin=1, vmax=1.6 * len(names))
     for (row, column), value in np.ndenumerate(medians.to_numpy()):
         light = ranks.iloc[row, column] < 0.35 * len(names)
         ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=6,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pgmif.figures.colours import SKY
+from pgmif.figures.colours import EDGE_MAP, LENGTH_MAP, SKY
 from pgmif.figures.panels import checkerboard
 from pgmif.pages import table_html, write_page
 from pgmif_core.images.displacements import displacement_lengths
@@ -50,13 +50,13 @@ def qc_page(
         row[0].imshow(checkerboard(t2w, image), cmap="gray", vmin=0, vmax=1)
         row[0].set_title(f"{modality} / T2w, GTV")
         row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
-        row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap="autumn", alpha=0.8)
+        row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap=EDGE_MAP, alpha=0.8)
         row[1].set_title(f"{modality}, edges of T2w")
         if tumour.any():
             row[0].contour(tumour, [0.5], colors=SKY, linewidths=1)
         transform = transforms.get(modality)
         lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
-        shown = row[2].imshow(lengths, cmap="viridis", vmin=0, vmax=max(1.0, float(lengths.max())))
+        shown = row[2].imshow(lengths, cmap=LENGTH_MAP, vmin=0, vmax=max(1.0, float(lengths.max())))
         row[2].set_title("displacement (mm)")
         figure.colorbar(shown, ax=row[2], shrink=0.8)
     for ax in axes.flat:

@@ -112,7 +112,7 @@ class Parameters(BaseModel):
     )
 
     ablation: Literal[ABLATIONS] = Field("epsilon", description="the decision that 09_ablations varies")
-    ablation_values: list[float] = Field([], description="its values; empty: those of the core")
+    ablation_values: list[float] = Field([], description="its values; empty: those of 09_ablations")
 
     unet_iterations: Count = Field(300, description="training iterations of a U-Net")
     unet_seeds: Count = Field(3, description="U-Nets trained per input")

@@ -29,7 +29,8 @@ class MissingStep(FileNotFoundError):
         self.step = step
         super().__init__(
             f"{path.relative_to(run.root)} is not there yet: run notebooks/{step}.ipynb first, with the "
-            "same parameters, or `make reproduce`, which runs all in their order."
+            f"same parameters, or `make reproduce PROFILE={run.parameters.profile}`, which runs all in "
+            "their order."
         )
 
     def _render_traceback_(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fusion by a trained generator."""
+"""Fusion by a trained generator, whichever method trained it (a new one: a loss, a row in `names`)."""
 
 from pathlib import Path
 

@@ -15,14 +15,6 @@ from helpers.cohorts import study
 from pgmif.runs.staleness import declared_parameters
 from pgmif_core.images.volumes import write_image
 
-
-def test_declared_parameters_are_those_of_the_cell(root):
-    config = {"profile": "smoke", "points": False, "iterations": 3, "method": "pgmif"}
-    assert declared_parameters(str(root / "notebooks/05_cnr_boxplots.ipynb"), config) == {
-        "profile": "smoke", "points": False,
-    }
-
-
 RULES = ["cohort", "preprocessing", "training", "pgmif_plus", "baseline_comparison", "cnr_boxplots",
          "sobel_analysis", "frontier", "claims"]
 ALL = set(RULES)
@@ -254,3 +246,10 @@ def test_a_run_killed_half_way_keeps_nothing_old(finished):
     assert planned(finished) == TRAINED  # as if it had been killed there
     path.write_bytes(kept)
     assert planned(finished) == ALL
+
+
+def test_declared_parameters_are_those_of_the_cell(root):
+    config = {"profile": "smoke", "points": False, "iterations": 3, "method": "pgmif"}
+    assert declared_parameters(str(root / "notebooks/05_cnr_boxplots.ipynb"), config) == {
+        "profile": "smoke", "points": False,
+    }
