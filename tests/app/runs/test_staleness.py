@@ -137,7 +137,7 @@ CHANGES = [
     ("the frontier's curves", "pgmif_core/evaluation/frontier.py",
      edited("def curves(", "DUMMY = 1\n\n\ndef curves("), [],
      set()),  # a name that nobody uses
-    ("the picture of claims", "pgmif/figures/style.py",
+    ("the picture of claims", "pgmif/figures/claims.py",
      edited("0.19 * len(claims)", "0.2 * len(claims)"), [],
      {"claims"}),
     ("PGMIF+'s edge", "pgmif_core/methods/pgmif_plus.py",
