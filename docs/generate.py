@@ -125,15 +125,9 @@ def rooms(root: Path) -> dict[str, list[Path]]:
 
 
 def room_pages(root: Path) -> dict[str, str]:
-    """A page per room, and one per package that lists them."""
-    pages = {}
-    for package, inside in rooms(root).items():
-        face = ast.get_docstring(ast.parse((root / package / "__init__.py").read_text()))
-        listed = "\n".join(f"{package}/{p.stem}" for p in inside)
-        pages[f"reference/{package}.md"] = (
-            f"# {package}\n\n{face}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
-        pages |= {f"reference/{package}/{p.stem}.md": room_page(root, p) for p in inside}
-    return pages
+    """A page per room."""
+    return {f"reference/{package}/{p.stem}.md": room_page(root, p)
+            for package, inside in rooms(root).items() for p in inside}
 
 
 def results_page(root: Path) -> str:
