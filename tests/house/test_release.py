@@ -1,7 +1,9 @@
 """What is released is what it says: files, checksums, metadata, model card."""
 
 import hashlib
+import io
 import json
+import subprocess
 
 import pytest
 import torch
@@ -57,7 +59,12 @@ def test_the_model_card_shows_the_released_files(root, released):
 def test_metrics_are_those_of_the_committed_tables(root, released):
     import pandas as pd
 
-    table = pd.read_csv(root / "figures" / "phantom" / "table_cnr.csv").set_index("method")["median"]
+    # as committed: figures made anew on another processor differ in what is close to 0
+    done = subprocess.run(["git", "show", "HEAD:figures/phantom/table_cnr.csv"], cwd=root,
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("no git checkout: the committed tables are not known")
+    table = pd.read_csv(io.StringIO(done.stdout)).set_index("method")["median"]
     for one in released.values():
         assert one["metrics"]["median_cnr"] == pytest.approx(table[one["method"]], rel=0.02)
 
