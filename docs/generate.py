@@ -1,6 +1,7 @@
 """Pages that are written from the code: lessons, the command, parameters, methods, a page per room."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -130,12 +131,30 @@ def room_pages(root: Path) -> dict[str, str]:
             for package, inside in rooms(root).items() for p in inside}
 
 
+def writers(root: Path) -> dict[str, list[str]]:
+    """Patterns of the figures and tables that each notebook and benchmark writes, read from its code."""
+    sources = {p.stem: "".join("".join(c["source"]) for c in json.loads(p.read_text())["cells"])
+               for p in sorted((root / "notebooks").glob("[0-9]*.ipynb"))}
+    for step in sources:  # what a step saves itself is its notebook's
+        sources[step] += (root / "pgmif" / "steps" / f"{step.partition('_')[2]}.py").read_text()
+    for path in sorted((root / "benchmarks").rglob("*.py")):
+        target = "study NAME" if path.parent.name == "studies" else "bench PART"
+        sources[f"make {target}={path.stem}"] = path.read_text()
+    found = {maker: set(re.findall(r"[\"/]((?:figure|table)_[\w{}.]+?)(?:\.csv)?\"", text))
+             for maker, text in sources.items()}
+    return {maker: sorted({re.sub(r"{[\w.]+}", "*", name) for name in names})
+            for maker, names in found.items() if names}
+
+
 def results_page(root: Path) -> str:
-    """Every method on both cohorts, as `scripts/readme.py` writes README's six rows."""
+    """Every method on both cohorts, as `scripts/readme.py` writes README's six rows; who writes what."""
     sys.path.insert(0, str(root / "scripts"))
     import readme
 
-    return f"# All results\n\n{with_links(readme.all_results(root), root)}\n"
+    made = pd.DataFrame([{"written by": f"`{maker}`", "files of `figures/<run>/`": ", ".join(
+        f"`{name}`" for name in names)} for maker, names in writers(root).items()])
+    return (f"# All results\n\n{with_links(readme.all_results(root), root)}\n\n"
+            f"## Which notebook writes what\n\n{markdown_table(made)}\n")
 
 
 def with_links(text: str, root: Path, folder: str = ".") -> str:

@@ -191,6 +191,22 @@ def _memory(path: str) -> _Memory:
     return _Memory(Path(path) if path else None)
 
 
+@contextmanager
+def remembering(path: Path) -> Iterator[None]:
+    """Let this process, and all that it starts in the block, remember hashes of files in `path`.
+
+    A file that HASHES already names is kept.
+    """
+    if HASHES in os.environ:
+        yield
+        return
+    os.environ[HASHES] = str(path)
+    try:
+        yield
+    finally:
+        del os.environ[HASHES]
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal.
 

@@ -30,11 +30,11 @@ from pgmif.runs.parameters import (
     plain_yaml,
     read_parameters,
 )
-from pgmif.runs.root import find_root
+from pgmif.runs.root import NoRepositoryError, find_root
 from pgmif.runs.run import run_name
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
 from pgmif.runs.supervision import MARK, Ended, end_marked, own_folder, owner_of, supervised
-from pgmif_core.files import HASHES, FolderTaken, replacing, taken
+from pgmif_core.files import FolderTaken, remembering, replacing, taken
 from pgmif_core.images.volumes import ImageError
 
 CONFIG = "parameters.yaml"  # of a run, in its results folder
@@ -183,12 +183,10 @@ def _other_manifest(base: Path, manifest: Path) -> str:
     return "" if same else str(earlier)
 
 
-def _reproduce(asked: Asked) -> int:
+def _reproduce(asked: Asked, root: Path) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
-    root = find_root()
     start = time.perf_counter()
     (root / "results").mkdir(exist_ok=True)
-    os.environ.setdefault(HASHES, str(root / "results" / ".hashes"))  # of this process and all notebooks
     try:
         parameters, cohort = checked_parameters(asked, root)
         name = run_name(cohort, parameters)
@@ -284,8 +282,10 @@ def reproduce(
                     "allow_different_patients": allow_different_patients,
                     "allow_unlikely": allow_unlikely}
         given |= {name: True for name, wanted in accepted.items() if wanted}
-        status = _reproduce(Asked(profile, given, evidence, cores, snakemake or []))
-    except ParameterError as error:
+        root = find_root()
+        with remembering(root / "results" / ".hashes"):
+            status = _reproduce(Asked(profile, given, evidence, cores, snakemake or []), root)
+    except (ParameterError, NoRepositoryError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:

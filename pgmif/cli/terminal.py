@@ -15,10 +15,12 @@ from rich.console import Console
 from pgmif.cohort.download import DownloadError
 from pgmif.cohort.manifest import ManifestError
 from pgmif.cohort.sequence_names import LayoutError
+from pgmif.runs.root import NoRepositoryError
 from pgmif_core.images.dicom import ContourError, SeriesError
 from pgmif_core.images.volumes import ImageError
 
-REFUSED = (ManifestError, ImageError, SeriesError, ContourError, LayoutError, ValueError)
+REFUSED = (ManifestError, ImageError, SeriesError, ContourError, LayoutError, NoRepositoryError,
+           ValueError)
 
 AssumeRas = Annotated[bool, typer.Option(
     "--assume-ras", help="Take images without an orientation for RAS.")]

@@ -30,6 +30,7 @@ from pgmif.runs.run import AS_WRITTEN
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
 from pgmif_core.files import replacing_folder
 from pgmif_core.images.modalities import FURTHER_MODALITIES
+from pgmif_core.methods.names import LEARNED, method_named
 
 FOLDER = Path(__file__).parent
 VERDICTS = {"holds": "good", "reached": "good", "not reproduced": "bad", "missed": "bad"}
@@ -134,7 +135,12 @@ def _tests(figures: Path) -> list[Markup]:
 
 def described_figures(figures: Path) -> Iterable[dict[str, str]]:
     """Every PNG of a run with title, notebook and alternative text, in the order of figures.csv."""
-    known = pd.read_csv(FOLDER / "figures.csv").set_index("stem").to_dict("index")
+    known = {}
+    for row in pd.read_csv(FOLDER / "figures.csv").to_dict("records"):
+        for method in LEARNED if "{method}" in row["stem"] else ("",):
+            words = {"method": method, "label": method_named(method).label}
+            own = {key: text.format_map(words) for key, text in row.items()}
+            known[own["stem"]] = own
     stems = {p.stem for p in figures.glob("*.png")}
     for stem in [s for s in known if s in stems] + sorted(stems - known.keys()):
         words = stem.replace("_", " ")

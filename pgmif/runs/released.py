@@ -4,7 +4,6 @@ import ast
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -21,18 +20,38 @@ class ReleaseError(ValueError):
     """Released weights that are absent, changed, or of other patients than asked for."""
 
 
+def _absent(path: Path) -> ReleaseError:
+    return ReleaseError(f"{path}: expected a file released with this version, found none; a clone of "
+                        "the repository has it, or train your own: make reproduce")
+
+
+def _listed(folder: Path, name: str) -> dict[str, str]:
+    """Checksums of the files that were released, by name."""
+    if not (folder / LIST).is_file():
+        raise _absent(folder / name)
+    checksums: dict[str, str] = json.loads((folder / LIST).read_text())["sha256"]
+    return checksums
+
+
 def released_file(name: str, root: Path | None = None) -> Path:
     """A file of weights/ beside this package, its checksum compared. Raises ReleaseError."""
     folder = (root or Path(__file__).parents[2]) / FOLDER
-    path = folder / name
-    if not (folder / LIST).is_file() or not path.is_file():
-        raise ReleaseError(f"{path}: expected a file released with this version, found none; a clone of "
-                           "the repository has it, or train your own: make reproduce")
-    listed: dict[str, Any] = json.loads((folder / LIST).read_text())["sha256"]
+    listed, path = _listed(folder, name), folder / name
+    if not path.is_file():
+        raise _absent(path)
     if listed.get(name) != file_hash(path):
         raise ReleaseError(f"{path}: expected the file that {LIST} lists, found another; restore it "
                            f"(git checkout {FOLDER}), or name your own with --weights")
     return path
+
+
+def is_released(method: str, root: Path) -> bool:
+    """Whether this version lists weights of a learned method; a method just written has none yet.
+
+    Raises ReleaseError where the list itself is absent.
+    """
+    name = f"{method}.safetensors"
+    return name in _listed(root / FOLDER, name)
 
 
 def _of_phantoms(run: Run) -> None:

@@ -62,7 +62,8 @@ ABLATIONS: dict[str, Ablation] = {
         change=lambda v: {"iterations": int(v)}, logarithmic=True,
     ),
     "seed": Ablation(
-        "training seed", (0, 1, 2, 3, 4), ("pgmif", "pgmif_plus", "gmmci", "dlmwl"),
+        "training seed", (0, 1, 2, 3, 4),
+        tuple(name for name, row in METHODS.items() if row.needs_weights and row.compared),
         change=lambda v: {"seed": int(v)},
     ),
     "window": Ablation(

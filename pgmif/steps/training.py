@@ -12,7 +12,7 @@ from pgmif.figures.architecture import architecture_figure, layer_table
 from pgmif.figures.style import save_figure
 from pgmif.runs.code_of import code_of
 from pgmif.runs.parameters import modality_weights
-from pgmif.runs.released import take_training
+from pgmif.runs.released import is_released, take_training
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import validation_row
 from pgmif_core.files import replacing, write_table
@@ -39,7 +39,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         start=row.start or p.start,
         epsilon=p.epsilon,
         gradient_weights=modality_weights(p.gradient_weights, modalities),
-        content_scale=getattr(p, row.scale),
+        content_scale=getattr(p, row.scale) if isinstance(row.scale, str) else row.scale,
         adversarial=p.adversarial,
         iterations=p.iterations,
         batch_size=p.batch_size,
@@ -70,10 +70,13 @@ def split_training(run: Run) -> tuple[list[str], list[str]]:
 def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train a learned method of a run; returns its history and its validation table.
 
-    With the parameter `released`, nothing is trained: weights and tables are those of weights/.
+    With the parameter `released`, nothing is trained: weights and tables are those of weights/. A
+    method of which none are released is trained all the same.
     """
     if run.parameters.released:
-        return take_training(run, method)
+        if is_released(method, run.root):
+            return take_training(run, method)
+        print(f"{method}: no weights of it are released with this version; trained here")
     folder = run.folder(f"02_training/{method}")
     fit, watched = split_training(run)
     slices = TrainingSlices(run.store, fit, run.parameters.crop, run.parameters.seed)

@@ -22,9 +22,10 @@ class MethodName:
     """A row of the table; `kind` is one of KINDS, `label` what figures say.
 
     `function`: its name in `rules` or `classical`. Of learned methods `loss`: the name of the content
-    term in `pgmif_core.losses`; `scale`, `rate`: the parameters with its weight and Adam's learning
-    rate; `start`: where the generator starts, if not where the parameter says. `compared`: whether it
-    stands in the comparison; `printed`: whether the paper prints numbers of it.
+    term in `pgmif_core.losses`; `scale`: its weight against the adversarial terms, a number or the
+    name of the parameter that has it; `rate`: the parameter with Adam's learning rate; `start`: where
+    the generator starts, if not where the parameter says. `compared`: whether it stands in the
+    comparison; `printed`: whether the paper prints numbers of it.
 
     >>> NAMES["pwa"].label, NAMES["pwa"].needs_weights, NAMES["pgmif"].needs_weights
     ('PWA', False, True)
@@ -35,7 +36,7 @@ class MethodName:
     kind: str
     function: str = ""
     loss: str = ""
-    scale: str = ""
+    scale: str | float = 1.0
     rate: str = "learning_rate"
     start: str = ""
     compared: bool = True

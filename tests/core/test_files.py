@@ -1,13 +1,21 @@
 """Files and folders are replaced whole or not at all."""
 
+import os
+
 import pytest
 
-from pgmif_core.files import DiskFullError, remove, replacing, replacing_folder
+from pgmif_core.files import (
+    HASHES,
+    DiskFullError,
+    file_hash,
+    remembering,
+    remove,
+    replacing,
+    replacing_folder,
+)
 
 
 def test_left_overs_of_an_equal_process_number_are_replaced(tmp_path):
-    import os
-
     for name in (f".{os.getpid()}-a.csv", f".{os.getpid()}-new-b", f".{os.getpid()}-former-b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "left").write_text("x")
@@ -57,3 +65,17 @@ def test_a_failed_folder_leaves_the_older_one_and_a_good_one_replaces_it_whole(t
     with replacing_folder(path) as temporary:
         (temporary / "new").touch()
     assert [p.name for p in tmp_path.rglob("*")] == ["report", "new"]
+
+
+def test_hashes_are_remembered_in_a_block_and_nowhere_else(tmp_path, monkeypatch):
+    monkeypatch.delenv(HASHES, raising=False)
+    settled = tmp_path / "old.bin"
+    settled.write_bytes(b"x")
+    monkeypatch.setattr("pgmif_core.files.SETTLED_SECONDS", -1.0)
+    with remembering(tmp_path / "hashes"):
+        inside = file_hash(settled)
+        with remembering(tmp_path / "other"):  # what is named already is kept
+            assert os.environ[HASHES] == str(tmp_path / "hashes")
+    assert HASHES not in os.environ
+    assert (tmp_path / "hashes").read_text().startswith(inside)
+    assert not (tmp_path / "other").exists()

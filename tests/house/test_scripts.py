@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 
 def test_the_slurm_script_says_what_it_would_run(root, tmp_path):
@@ -29,3 +30,15 @@ def test_a_run_that_is_not_there_is_not_released(root):
                           capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "expected a finished run, found none" in done.stderr
+
+
+def test_every_committed_figure_and_table_has_one_writer(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "docs"))
+    import generate
+
+    writers = generate.writers(root)
+    assert "table_claims" in writers["10_claims"]
+    for folder in ("phantom", "real_mri"):
+        for path in (root / "figures" / folder).iterdir():
+            makers = [m for m, names in writers.items() if any(fnmatch(path.stem, n) for n in names)]
+            assert len(makers) == 1, (path.name, makers)

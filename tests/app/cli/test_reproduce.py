@@ -179,3 +179,13 @@ def test_the_command_exits_with_2_in_a_shell(root):
         cwd=root, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("command", [["reproduce"], ["report"], ["train", "pgmif"]])
+def test_outside_of_a_clone_a_run_is_refused(tmp_path, command):
+    done = subprocess.run([sys.executable, "-m", "pgmif", *command], cwd=tmp_path, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "expected a clone of the pgmif repository" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

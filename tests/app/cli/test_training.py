@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pgmif.cli import app
+from pgmif_core.methods.names import LEARNED
 
 RUN = ["--profile", "smoke", "--set", "run=train-test", "--set", "phantom_train=1",
        "--set", "phantom_test=1"]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["nothing"], "expected one of pgmif, gmmci, dlmwl, pgmif_literal, found 'nothing'"),
+    (["nothing"], f"expected one of {', '.join(LEARNED)}, found 'nothing'"),
     (["pgmif_plus"], "expected one of pgmif, gmmci"),
     (["pgmif", *RUN], "make reproduce PROFILE=smoke"),
     (["pgmif", "--set", "iterationz=3"], "did you mean 'iterations'"),

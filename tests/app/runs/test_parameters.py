@@ -83,7 +83,7 @@ def test_parameters_that_do_not_fit_together(values, message):
 def test_unknown_profile_and_root(root, tmp_path):
     with pytest.raises(ParameterError, match="known profiles: paper, quick, smoke"):
         read_parameters(root / "params" / "fast.yaml")
-    with pytest.raises(FileNotFoundError, match="inside a clone"):
+    with pytest.raises(FileNotFoundError, match="expected a clone of the pgmif repository"):
         find_root(tmp_path)
     assert find_root(root / "notebooks") == root
 

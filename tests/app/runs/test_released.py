@@ -12,6 +12,7 @@ from pgmif.runs.released import ReleaseError, released_file
 from pgmif.runs.run import Run
 from pgmif.steps.pgmif_plus import fit_run, ideas_rows
 from pgmif.steps.training import train_method
+from pgmif_core.methods.names import NAMES, MethodName
 from pgmif_core.methods.pgmif_plus import read_settings
 
 
@@ -51,6 +52,15 @@ def test_a_phantom_run_takes_the_release_and_real_patients_are_refused(clone, mo
     for step in (lambda r: train_method(r, "pgmif"), ideas_rows):
         with pytest.raises(ReleaseError, match="expected a phantom cohort"):
             step(Run(clone, "hospital", parameters, "cohort hospital"))
+
+
+def test_a_method_without_released_weights_is_trained(clone, monkeypatch, capsys):
+    monkeypatch.setattr(Run, "cohort", SimpleNamespace(subjects=lambda split: []))
+    monkeypatch.setitem(NAMES, "new", MethodName("new", "New", "learned", loss="maximum_gradient_loss"))
+    run = Run(clone, "phantom-released", Parameters(released=True), "synthetic phantom cohort")
+    with pytest.raises(ValueError):  # no patient to train on: it went as far as training
+        train_method(run, "new")
+    assert "new: no weights of it are released with this version" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -94,11 +94,19 @@ def processes_of(folder):
     return found
 
 
+@pytest.fixture
+def hangups_end():
+    """SIGHUP ends what is started here, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", [
     "term", "hangup", "kill", "snakemake", "notebook", "kernel", "stop",
 ])
-def test_a_run_that_is_ended_leaves_nothing_running(root, target):
+def test_a_run_that_is_ended_leaves_nothing_running(root, hangups_end, target):
     name = f"ended-{target}"
     base = root / "results" / name
     command = [sys.executable, "-m", "pgmif", "reproduce", "--profile", "smoke",
