@@ -1,200 +1,196 @@
 """`code_of(function)`: a hash of everything in these packages that a function reaches.
 
-Syntax trees without docstrings count, so that a comment, a docstring or a blank line changes nothing,
-and a change of any function, class, constant or data file that is reached changes the hash.
+A change of any function, class, constant, import or data file that is reached changes it; a comment, a
+docstring, an annotation or the words of an error do not (`parsed_code`).
 """
 
 import ast
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-ROOTS = {name: Path(__file__).parents[2] / name for name in ("pgmif_core", "pgmif")}
-Definition = tuple[str, str]  # module ("pgmif_core.losses"), name in it; "" is all of it
+from pgmif.runs import parsed_code
+from pgmif.runs.parsed_code import Definition, Module, called, imports
+
+ON_IMPORT = "<import>"  # of a package: what runs when a module below it is imported
+BY_NAME = ("getattr", "hasattr", "attrgetter", "methodcaller")
 
 
-class _Module(NamedTuple):
-    path: Path
-    defined: dict[str, list[ast.AST]]  # a name may be assigned more than once
-    imported: dict[str, Definition]
-    always: list[ast.AST]  # statements that run on import and define nothing
+class _Reached(NamedTuple):
+    """What counts of one definition: its statements, and what the names in them stand for."""
+
+    nodes: list[ast.AST]
+    names: set[tuple[str, str]]
 
 
-def _module_path(name: str) -> Path | None:
-    package, *parts = name.split(".")
-    if package not in ROOTS:
-        return None
-    place = ROOTS[package].joinpath(*parts)
-    for path in (place.with_suffix(".py"), place / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+def _is_class(own: str, name: str) -> bool:
+    """Whether a name in a module stands for a class of these packages."""
+    module = parsed_code.module(own)
+    if module is None:
+        return False
+    defined = any(isinstance(node, ast.ClassDef) for node in module.defined.get(name, []))
+    return defined or any(_is_class(*target) for target in module.imported.get(name, []))
 
 
-def _imports(node: ast.AST) -> Iterator[tuple[str, Definition]]:
-    """Names that an import statement binds to parts of these packages."""
-    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ROOTS:
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            whole = _module_path(inner) is not None
-            yield alias.asname or alias.name, (inner, "") if whole else (node.module, alias.name)
-    elif isinstance(node, ast.Import):
-        for alias in node.names:
-            first = alias.name.partition(".")[0]
-            if first in ROOTS:
-                yield alias.asname or first, (alias.name, "")
+class _Closure:
+    """What is reached from definitions, without following those in `without`.
 
+    A method counts where its name is used on anything at all.
+    """
 
-def _lazily_imported(node: ast.AST, module: str) -> Iterator[tuple[str, Definition]]:
-    """Names that a package's face offers: lazy_loader.attach(…, submod_attrs={submodule: [name, …]})."""
-    for call in ast.walk(node):
-        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "attach":
-            for keyword in (k for k in call.keywords if k.arg == "submod_attrs"):
-                for submodule, names in ast.literal_eval(keyword.value).items():
-                    yield from ((name, (f"{module}.{submodule}", name)) for name in names)
+    def __init__(self, without: Iterable[Definition] = ()):
+        self.found: dict[Definition, _Reached] = {}
+        self.without, self.queue = set(without), list[Definition]()
+        self.used: set[str] = set()  # names of attributes
+        self.waiting: dict[str, list[Definition]] = {}  # methods that nobody has named yet
 
+    def follow(self, start: Iterable[Definition]) -> "_Closure":
+        self.queue += start
+        while self.queue:
+            place = self.queue.pop()
+            module = parsed_code.module(place[0])
+            if module is not None and place not in self.found and place not in self.without:
+                self._add(place, module)
+        return self
 
-def _targets(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-    return []
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Top-level statements, also those below `if`, `try` and `with`."""
-    for node in body:
-        parts = [getattr(node, part, []) for part in ("body", "orelse", "finalbody")]
-        if isinstance(node, ast.If | ast.Try | ast.With):
-            handlers = [h.body for h in getattr(node, "handlers", [])]
-            for part in (*parts, *handlers):
-                yield from _statements(part)
-        else:
-            yield node
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) \
-                and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-            del body[0]
-    return tree
-
-
-def _parsed(source: str, path: Path, name: str = "") -> _Module:
-    tree = _without_docstrings(ast.parse(source))
-    module = _Module(path, {}, {}, [])
-    for node in _statements(tree.body):
-        bound, offered = dict(_imports(node)), dict(_lazily_imported(node, name))
-        module.imported.update(bound | offered)
-        names = [] if offered else _targets(node)
-        for target in names:
-            module.defined.setdefault(target, []).append(node)
-        if not names and not bound and not offered and not isinstance(node, ast.Import | ast.ImportFrom):
-            module.always.append(node)
-    return module
-
-
-@cache
-def _module(name: str) -> _Module | None:
-    path = _module_path(name)
-    return _parsed(path.read_text(encoding="utf-8"), path, name) if path else None
-
-
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All parts of a syntax tree but the annotations of parameters and results: they compute nothing."""
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name == "returns" or (name == "annotation" and isinstance(node, ast.arg)):
-            continue
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, ast.AST):
-                yield from _executed(part)
-
-
-def _reached_from(node: ast.AST, own: str, module: _Module) -> Iterator[Definition]:
-    for part in _executed(node):
-        if isinstance(part, ast.Name):
-            if part.id in module.defined:
-                yield own, part.id
-            elif part.id in module.imported:
-                yield module.imported[part.id]
-        yield from (target for _, target in _imports(part))
-
-
-def _closure(start: list[Definition]) -> dict[Definition, list[ast.AST]]:
-    found: dict[Definition, list[ast.AST]] = {}
-    queue = list(start)
-    while queue:
-        place = queue.pop()
-        module = _module(place[0])
-        if place in found or module is None:
-            continue
+    def _add(self, place: Definition, module: Module) -> None:
         own, name = place
-        nodes = module.defined.get(name, [])
-        if not name or (not nodes and name not in module.imported):
-            queue += [(own, other) for other in module.defined]
-        if not nodes and name in module.imported:
-            queue.append(module.imported[name])
-        found[place] = nodes + module.always
-        queue += [t for node in found[place] for t in _reached_from(node, own, module)]
-    return found
+        owner, _, method = name.partition(".")
+        nodes = [module.methods[owner][method]] if method else module.defined.get(name, [])
+        if not name or not (nodes or name in module.imported or name == ON_IMPORT):
+            self.queue += [(own, other) for other in module.defined]
+            self.queue += [target for targets in module.imported.values() for target in targets]
+        self.queue += module.imported.get(name, [])
+        packages = own.split(".")
+        self.queue += [(".".join(packages[:k]), ON_IMPORT) for k in range(1, len(packages))]
+        for inner in module.methods.get(name, {}):
+            if inner in self.used:
+                self.queue.append((own, f"{name}.{inner}"))
+            else:
+                self.waiting.setdefault(inner, []).append((own, f"{name}.{inner}"))
+        self.found[place] = _Reached(nodes + module.always, set())
+        for node in self.found[place].nodes:
+            self.found[place].names.update(self.read(node, own, module))
+
+    def read(self, node: ast.AST, own: str, module: Module) -> Iterator[tuple[str, str]]:
+        """Queue what a statement reaches; yields the names in it that were imported, and from where."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name):
+                if part.id in module.defined:
+                    self.queue.append((own, part.id))
+                targets = module.imported.get(part.id, [])
+                self.queue += targets
+                origins = [".".join(target) for target in targets] + module.foreign.get(part.id, [])
+                yield from ((part.id, origin) for origin in origins)
+            elif isinstance(part, ast.Attribute):
+                self._use(part.attr)
+            elif isinstance(part, ast.Call) and called(part) in BY_NAME:
+                for constant in (a for a in part.args if isinstance(a, ast.Constant)):
+                    self._use(str(constant.value))
+            self.queue += [target for _, target in imports(part)]
+            self._receive(getattr(part, "takes", ()), own, module)
+
+    def _receive(self, annotations: Iterable[ast.AST], own: str, module: Module) -> None:
+        """Queue the classes of these packages that arguments are of: their methods are called here."""
+        named = {n.id for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
+        for name in named & (module.defined.keys() | module.imported.keys()):
+            targets = module.imported.get(name, []) + [(own, name)] * (name in module.defined)
+            self.queue += [target for target in targets if _is_class(*target)]
+
+    def _use(self, attribute: str) -> None:
+        self.used.add(attribute)
+        self.queue += self.waiting.pop(attribute, [])
+
+    def digest(self) -> str:
+        """Hash of all that was found."""
+        total = hashlib.sha256()
+        for place, reached in sorted(self.found.items()):
+            total.update(repr((place, sorted(reached.names))).encode())
+            for node in reached.nodes:
+                total.update(ast.dump(node).encode())
+        for path in sorted(self._data_files()):
+            total.update(path.name.encode() + path.read_bytes())
+        return total.hexdigest()[:16]
+
+    def modules(self) -> dict[str, Module]:
+        """Modules that were reached, in whole or in part."""
+        every = {own: parsed_code.module(own) for own, _ in self.found}
+        return {own: module for own, module in every.items() if module is not None}
+
+    def _data_files(self) -> set[Path]:
+        """Files that are no code, beside reached modules, which what is reached calls by their names."""
+        folders = {module.path.parent for module in self.modules().values()}
+        texts = {part.value for reached in self.found.values() for node in reached.nodes
+                 for part in ast.walk(node)
+                 if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+        return {path for folder in folders for path in folder.iterdir()
+                if path.name in texts and path.is_file() and path.suffix != ".py"}
 
 
-def _data_files(found: dict[Definition, list[ast.AST]]) -> set[Path]:
-    """Files that are no code, beside reached modules, which what is reached calls by their names."""
-    folders = {_module(own).path.parent for own, _ in found}
-    texts = {part.value for nodes in found.values() for node in nodes for part in ast.walk(node)
-             if isinstance(part, ast.Constant) and isinstance(part.value, str)}
-    return {path for folder in folders for path in folder.iterdir()
-            if path.name in texts and path.is_file() and path.suffix != ".py"}
-
-
-def _hash(found: dict[Definition, list[ast.AST]]) -> str:
-    total = hashlib.sha256()
-    for place in sorted(found):
-        total.update(repr(place).encode())
-        for node in found[place]:
-            total.update(ast.dump(node).encode())
-    for path in sorted(_data_files(found)):
-        total.update(path.name.encode() + path.read_bytes())
-    return total.hexdigest()[:16]
+def _definition(name: str) -> Definition:
+    """What "module:name" names, or "module" as a whole. Raises LookupError where there is no such."""
+    own, _, inner = name.partition(":")
+    module = parsed_code.module(own)
+    if module is None or (inner and inner not in module.defined):
+        raise LookupError(f"{name}: expected a definition of these packages, found none")
+    return own, inner
 
 
 @cache
-def code_of(*objects: Callable) -> str:
+def code_of(*objects: Callable, without: tuple[str, ...] = ()) -> str:
     """Hash of functions or classes of these packages and of all that they reach in them.
 
     A name that is used counts wherever it is defined; a module that is used by name counts whole.
+    `without`: tables and modules ("module:NAME", "module") in which something is looked up at run time;
+    they are not followed, and what is found there is to be among `objects`. Raises LookupError where
+    one of them is not there.
     """
     start = [(o.__module__, o.__qualname__.split(".")[0]) for o in objects]
-    return _hash(_closure(start))
+    methods = [(own, f"{name}.{inner}") for own, name in start if (its := parsed_code.module(own))
+               for inner in its.methods.get(name, {})]
+    return _Closure(map(_definition, without)).follow([*start, *methods]).digest()
+
+
+def _code_cells(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    if any(line.lstrip().startswith(("%", "!")) for text in sources for line in text.splitlines()):
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        sources = [TransformerManager().transform_cell(text) for text in sources]
+    return "\n".join(sources)
+
+
+def _reached_by(path: Path) -> tuple[_Closure, str]:
+    """What a notebook's code reaches, and a dump of that code."""
+    source = _code_cells(path)
+    try:
+        module = parsed_code.parsed(source, path)
+    except SyntaxError as error:
+        raise ValueError(f"{path.name}: expected Python in its cells of code, found "
+                         f"{(error.text or '').strip()!r} ({error.msg})") from error
+    closure = _Closure()
+    nodes = [*(node for group in module.defined.values() for node in group), *module.always,
+             *(method for group in module.methods.values() for method in group.values())]
+    names = {name for node in nodes for name in closure.read(node, "", module)}
+    closure.follow(target for targets in module.imported.values() for target in targets)
+    own = ast.dump(parsed_code.bare(source)) + repr(sorted(names))
+    return closure, own
 
 
 @cache
 def code_of_notebook(path: Path) -> str:
-    """Hash of a notebook's code cells and of all that they reach in these packages."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    module = _parsed(re.sub(r"(?m)^[%!].*$", "", source), path)
-    nodes = [node for group in module.defined.values() for node in group] + module.always
-    reached = [target for node in nodes for target in _reached_from(node, "", module)]
-    own = [target for target in reached if target[0] or target[1] not in module.defined]
-    found = _closure([*module.imported.values(), *own])
-    own_code = "".join(map(ast.dump, nodes)).encode()
-    return _hash(found) + hashlib.sha256(own_code).hexdigest()[:16]
+    """Hash of a notebook's code cells, in their order, and of all that they reach in these packages.
+
+    Raises ValueError where a cell of code is no Python.
+    """
+    closure, own = _reached_by(path)
+    return closure.digest() + hashlib.sha256(own.encode()).hexdigest()[:16]
 
 
 def reached(path: Path) -> list[Path]:
     """Modules of these packages that a notebook's code reaches, in whole or in part."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    module = _parsed(source, path)
-    return sorted({_module(own).path for own, _ in _closure(list(module.imported.values()))})
+    return sorted({module.path for module in _reached_by(path)[0].modules().values()})

@@ -1,6 +1,7 @@
 """Fused volumes of a run on disk: BIDS-derivative names, JSON sidecars."""
 
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif.runs.code_of import code_of
 from pgmif.runs.outside import outside_file
+from pgmif.runs.parameters import VALUES
 from pgmif.runs.run import Run
-from pgmif_core.files import file_hash, write_json
+from pgmif_core.files import digest, file_hash, write_json
 from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.volumes import read_image, write_image
+from pgmif_core.methods.learned import fuse_learned
 from pgmif_core.methods.names import NAMES, method_named
+from pgmif_core.methods.pgmif_plus import fuse_plus, read_settings
 from pgmif_core.methods.registry import Method, compared_methods
 
 
@@ -49,6 +54,21 @@ def fused_details(run: Run, subject: str, method: str) -> dict[str, Any]:
 def read_fused(run: Run, subject: str, method: str) -> NDArray[np.float32]:
     """A fused volume as (slices, h, w)."""
     return sitk.GetArrayFromImage(read_image(run.fused(subject, method)))
+
+
+# where an image finds its method: what it finds there is hashed by itself (`method_code`)
+LOOKED_UP = ("pgmif_core.methods.names:NAMES", "pgmif_core.methods.registry:METHODS",
+             "pgmif_core.methods.learned:fuse_learned", "pgmif_core.methods.pgmif_plus:fuse_plus",
+             "pgmif_core.methods.pgmif_plus:read_settings", *VALUES)
+
+
+def method_code(method: Method) -> str:
+    """Hash of a method's row and of the code that fuses by it, and by no other method."""
+    by_kind: dict[str, tuple[Callable, ...]] = {"learned": (fuse_learned,),
+                                                "fitted": (fuse_plus, read_settings)}
+    rule = getattr(method.rule, "func", method.rule)  # of a further source: partial
+    row = {name: value for name, value in vars(method).items() if name != "rule"}
+    return digest([row, code_of(*((rule,) if rule else by_kind.get(method.kind, ())))])
 
 
 WITH_WEIGHTS = tuple(name for name, row in NAMES.items() if row.needs_weights)

@@ -25,6 +25,8 @@ Few = Annotated[int, Field(ge=1, le=4096)]  # more would fill any memory
 PLAIN_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\z"  # of a folder: it leads nowhere else
 SHOWN_LETTERS = 80  # of a value that is refused
 LARGEST_BYTES = 10**6  # of a file of parameters
+# of `code_of`: what is made from parameters notes their values, whatever else the class may say
+VALUES = ("pgmif.runs.parameters:Parameters",)
 
 
 class ParameterError(ValueError):

@@ -17,9 +17,11 @@ from typing import Any
 from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.code_of import code_of_notebook
 from pgmif.runs.order import STEPS
+from pgmif.runs.outside import SUFFIXES
 from pgmif.runs.provenance import MADE_FROM
 from pgmif.runs.run import input_files
 from pgmif_core.files import JOURNAL, broken, digest, file_hash, seal, write_json
+from pgmif_core.images.volumes import volume_files
 
 RECORDS = "made"  # folder of a run
 DECIDE_NOTHING = ("workers", "dask_scheduler")  # where work is done does not change what is made
@@ -40,9 +42,13 @@ def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]
 
 
 def _outside_files(config: Mapping[str, Any], root: Path) -> list[Path]:
-    """Everything in the folders of other programs' images."""
+    """What other programs made of test patients, with the files that hold voxels of a header."""
     folders = [root / folder for folder in config["outside_methods"].values()]
-    return [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    cohort = read_manifest(root / config["manifest"], config["allow_outside"])
+    named = [folder / f"{subject}{suffix}" for folder in folders for subject in cohort.subjects("test")
+             for suffix in SUFFIXES]
+    trust = cohort.trust._replace(within=None)
+    return [file for path in named if path.is_file() for file in volume_files(path, trust)]
 
 
 def _sources(step: str, config: Mapping[str, Any], root: Path) -> list[Path]:

@@ -10,11 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from pgmif.runs.code_of import code_of
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
 from pgmif.steps.pgmif_plus import SEEDS, seed_settings
-from pgmif.steps.training import split_training, training_settings
+from pgmif.steps.training import split_training, training_code, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
 from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
 from pgmif_core.images.store import TrainingSlices
@@ -105,7 +104,7 @@ def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
     fit, _ = split_training(other)
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
     print(f"{method}, {name} = {value:g}: {len(slices)} slices of {len(fit)} patients")
-    return train(settings, slices, folder, made_from=code_of(train, TrainingSlices))
+    return train(settings, slices, folder, made_from=training_code(method))
 
 
 def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -> PatientSlices | None:

@@ -11,8 +11,10 @@ import torch
 
 from pgmif.runs.code_of import code_of
 from pgmif.runs.fused import (
+    LOOKED_UP,
     fused_details,
     fused_methods,
+    method_code,
     outside_files,
     read_fused,
     run_methods,
@@ -26,6 +28,7 @@ from pgmif_core.evaluation.measures import fidelity, fuse_volume
 from pgmif_core.files import file_hash
 from pgmif_core.images.patient import slices_of
 from pgmif_core.images.store import store_fingerprint
+from pgmif_core.images.volumes import volume_files
 from pgmif_core.methods.names import NAMES, NOT_IN_COMPARISON, TARGET
 from pgmif_core.methods.pgmif_plus import read_settings
 from pgmif_core.methods.registry import METHODS
@@ -39,18 +42,19 @@ def fuse_patient(run: Run, weights: dict[str, Path], subject: str) -> list[dict[
     A volume that was made from the same slices, weights and code is kept.
     """
     patient, epsilon = run.patient(subject), run.parameters.epsilon
-    code = code_of(fuse_volume, fidelity, read_outside, write_fused)
+    code, trust = code_of(fuse_patient, without=LOOKED_UP), run.cohort.trust._replace(within=None)
     head = patient.head
     outside = outside_files(run, subject)
     rows = []
     for name, method in run_methods(run).items():
         made_from = weights | outside
-        details = {"MadeFromSHA256": file_hash(made_from[name])} if name in made_from else {}
-        details |= {"Slices": store_fingerprint(run.store, [subject]), "Code": code, "Epsilon": epsilon}
+        files = volume_files(made_from[name], trust) if name in made_from else []
+        details = {"MadeFromSHA256": [file_hash(file) for file in files]} if files else {}
+        details |= {"Slices": store_fingerprint(run.store, [subject]), "Epsilon": epsilon,
+                    "Code": code + method_code(method)}
         known = fused_details(run, subject, name)
         if {key: known.get(key) for key in details} != details:
             if name in outside:
-                trust = run.cohort.trust._replace(within=None)
                 volume = read_outside(outside[name], patient, trust)
                 check_measurable(outside[name], volume, patient)
             else:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from pgmif.cohort.manifest import Cohort, write_manifest
 from pgmif.runs.code_of import code_of
-from pgmif.runs.parameters import Parameters
+from pgmif.runs.parameters import VALUES, Parameters
 from pgmif_core.files import broken, seal, write_json
 from pgmif_core.images.volumes import write_displacement, write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
@@ -52,7 +52,8 @@ def make_patient(
     """
     seed = int(cohort.value(subject, "phantom_seed"))
     size = phantom_size(parameters)
-    notes = {"subject": subject, "seed": seed, "code": code_of(make_patient), **vars(size)}
+    code = code_of(make_patient, without=VALUES)
+    notes = {"subject": subject, "seed": seed, "code": code, **vars(size)}
     moved = [m for m in cohort.modalities if m != "T2w"]
     notes["modalities"] = " ".join(cohort.modalities)
     done = folder / f"{subject}.json"

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from pgmif.runs.code_of import code_of
-from pgmif.runs.fused import fused_methods, read_fused, run_methods, trained_weights
+from pgmif.runs.fused import (
+    LOOKED_UP,
+    fused_methods,
+    method_code,
+    read_fused,
+    run_methods,
+    trained_weights,
+)
 from pgmif.runs.parallel import each_patient, over_test_patients
 from pgmif.runs.run import Run
 from pgmif.steps.unet import Drawn, UNetSettings, agreement, draw, train_unet
@@ -61,11 +68,14 @@ def _settings(run: Run, seed: int) -> UNetSettings:
 
 def _made_from(run: Run, name: str) -> dict:
     cohort, weights = run.cohort, trained_weights(run).get(name)
-    subjects = [*cohort.subjects("train"), *cohort.subjects("test")]
+    tested = cohort.subjects("test")
+    fused = name != all_channels(run)
+    code = code_of(_rows_of, without=LOOKED_UP) + (method_code(run_methods(run)[name]) if fused else "")
     return {
         "settings": str(_settings(run, 0)), "seeds": run.parameters.unet_seeds,
-        "slices": store_fingerprint(run.store, subjects), "code": code_of(_rows_of),
+        "slices": store_fingerprint(run.store, [*cohort.subjects("train"), *tested]), "code": code,
         "weights": file_hash(weights) if weights else "",
+        "tested": [file_hash(run.fused(subject, name)) for subject in tested] if fused else [],
     }
 
 

@@ -27,7 +27,7 @@ from pgmif_core.methods.pgmif_plus import (
     steepened,
     write_settings,
 )
-from pgmif_core.methods.registry import METHODS
+from pgmif_core.methods.rules import t1w, t2w, t2w_standardised
 from pgmif_core.metrics.paper import contrast_correlation
 
 SEEDS = 5
@@ -109,7 +109,8 @@ def idea_images(patient: PatientSlices, settings: PlusSettings) -> dict[str, NDA
     """
     k = patient.largest
     pair = torch.from_numpy(np.array(patient.sources[k : k + 1]))
-    images = {name: METHODS[name](pair)[0, 0].numpy() for name in ("t1w", "t2w", "t2w_standardised")}
+    rules = {"t1w": t1w, "t2w": t2w, "t2w_standardised": t2w_standardised}
+    images = {name: rule(pair)[0, 0].numpy() for name, rule in rules.items()}
     for idea, change in IDEAS.items():
         if change or idea == "PGMIF+":
             images[idea] = fuse_plus(pair, replace(settings, **change))[0, 0].numpy()

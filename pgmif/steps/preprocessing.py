@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from pgmif.cohort.manifest import Cohort, read_gtv, read_reference
 from pgmif.figures.qc import missing_parts, qc_flags, qc_page
 from pgmif.runs.code_of import code_of
-from pgmif.runs.parameters import Parameters
+from pgmif.runs.parameters import VALUES, Parameters
 from pgmif.steps.cohort import truth_file
 from pgmif_core.files import file_hash, replacing
 from pgmif_core.images.checks import image_notes
@@ -38,7 +38,8 @@ def preprocess_patient(
     Registered volumes go to `registered` as NIfTI on the T2w grid. Returns the row of the
     preprocessing table. A patient finished with the same parameters is not done again.
     """
-    settings = _made_from(cohort, parameters, subject) | {"code": code_of(preprocess_patient)}
+    code = code_of(preprocess_patient, without=VALUES)
+    settings = _made_from(cohort, parameters, subject) | {"code": code}
     known = known_patient(store, subject, settings)
     if known:
         return known["row"]
@@ -74,6 +75,11 @@ def preprocess_patient(
     return row
 
 
+def _truth(cohort: Cohort, subject: str, modality: str) -> Path:
+    """Where the true displacement of a phantom's sequence lies."""
+    return cohort.file(subject, "T2w").parent / truth_file(subject, modality)
+
+
 def _registered_file(folder: Path, subject: str, modality: str) -> Path:
     return folder / f"{subject}_space-T2w_{modality}.nii.gz"
 
@@ -88,6 +94,8 @@ def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str
         column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
         for column in cohort.image_columns if cohort.value(subject, column)
     }
+    settings["truths"] = [file_hash(truth) for m in cohort.modalities
+                          if (truth := _truth(cohort, subject, m)).exists()]
     return settings | {n: cohort.value(subject, n) for n in ("split", "gtv_space", *CHOICES)}
 
 
@@ -136,7 +144,7 @@ def _registration_row(
         "mi_after": round(-result.metric_after, 4),
         "registration_seconds": round(result.seconds, 2),
     }
-    truth = cohort.file(subject, "T2w").parent / truth_file(subject, modality)
+    truth = _truth(cohort, subject, modality)
     if cohort.is_phantom and truth.exists():
         field = read_displacement(truth)
         points = head_points(t2w)

@@ -1,8 +1,8 @@
 """Step 02: one method of a run, its settings, its patients, its training, its architecture."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +17,16 @@ from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import validation_row
 from pgmif_core.files import replacing, write_table
 from pgmif_core.images.patient import PatientSlices
-from pgmif_core.images.store import TrainingSlices, store_fingerprint
+from pgmif_core.images.store import TrainingSlices, read_patient, store_fingerprint
 from pgmif_core.methods.names import NAMES
 from pgmif_core.networks.generator import Generator
 from pgmif_core.networks.weights import write_weights
 from pgmif_core.training.loop import train
 from pgmif_core.training.processes import is_first_process
-from pgmif_core.training.settings import TrainingSettings
+from pgmif_core.training.settings import TrainingSettings, content_term
+
+# tables in which a training finds its method: what it finds there is hashed by itself
+LOOKED_UP = ("pgmif_core.methods.names:NAMES", "pgmif_core.losses")
 
 
 def training_settings(run: Run, method: str) -> TrainingSettings:
@@ -89,6 +92,42 @@ def train_method(run: Run, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.read_csv(folder / "history.csv"), validation
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Scores the generator of every checkpoint on validation patients, and keeps the best one."""
+
+    settings: TrainingSettings
+    patients: Sequence[PatientSlices]
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        """One row per checkpoint so far."""
+        return self.folder / "validation_log.csv"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the highest score so far."""
+        return self.folder / "best.safetensors"
+
+    def __call__(self, iteration: int, generator: Generator) -> None:
+        row = {"iteration": iteration,
+               **validation_row(generator, self.patients, self.settings.epsilon)}
+        first = iteration <= self.settings.checkpoint_every or not self.log.exists()
+        rows = pd.DataFrame([row])
+        if not first:
+            earlier = pd.read_csv(self.log)
+            rows = pd.concat([earlier[earlier["iteration"] < iteration], rows])
+        write_table(rows, self.log)
+        if row["score"] >= rows["score"].max():
+            write_weights(generator, asdict(self.settings), self.best, iteration)
+
+
+def training_code(method: str, *watching: Callable) -> str:
+    """Hash of the code that decides a method's weights; a change of another method's changes nothing."""
+    return code_of(train, TrainingSlices, content_term(method), *watching, without=LOOKED_UP)
+
+
 def watched_training(
     run: Run, settings: TrainingSettings, slices: TrainingSlices,
     patients: Sequence[PatientSlices], folder: Path,
@@ -98,31 +137,17 @@ def watched_training(
     Without validation patients, or with `select_checkpoint: false`, the last weights count. Returns
     one row per checkpoint; `kept` marks the one whose weights count.
     """
-    log, best = folder / "validation_log.csv", folder / "best.safetensors"
-    epsilon = run.parameters.epsilon
-
-    def watch(iteration: int, generator: Generator) -> None:
-        if not patients:
-            return
-        row = {"iteration": iteration, **validation_row(generator, patients, epsilon)}
-        earlier = pd.read_csv(log) if log.exists() and iteration > settings.checkpoint_every else None
-        rows = pd.DataFrame([row])
-        if earlier is not None:
-            rows = pd.concat([earlier[earlier["iteration"] < iteration], rows])
-        write_table(rows, log)
-        if row["score"] >= rows["score"].max():
-            write_weights(generator, asdict(settings), best, iteration)
-
+    watch = Watch(settings, patients, folder)
     watched = store_fingerprint(run.store, [p.subject for p in patients])
-    code = code_of(train, TrainingSlices, validation_row)
-    weights = train(settings, slices, folder, watch, watched + code)
+    code = training_code(settings.method, Watch, read_patient)
+    weights = train(settings, slices, folder, watch if patients else None, watched + code)
     if not patients:
         return pd.DataFrame({"iteration": []})
-    table = pd.read_csv(log)
+    table = pd.read_csv(watch.log)
     chosen = table["score"].idxmax() if run.parameters.select_checkpoint else len(table) - 1
     if run.parameters.select_checkpoint and is_first_process():
         with replacing(weights) as temporary:
-            shutil.copyfile(best, temporary)
+            shutil.copyfile(watch.best, temporary)
     return table.assign(kept=table.index == chosen)
 
 

@@ -7,11 +7,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from pgmif_core.images.modalities import T1W, T2W
 from pgmif_core.images.patient import PatientSlices, measured_slices, partly_imaged
 from pgmif_core.losses import relative_alignment
-from pgmif_core.methods.names import TARGET
+from pgmif_core.methods.learned import fuse_learned
 from pgmif_core.methods.pgmif_plus import standardised
 from pgmif_core.methods.registry import METHODS, Method, Weights
 from pgmif_core.metrics.paper import (
@@ -26,13 +27,20 @@ def fuse_volume(
     method: str | Method, patient: PatientSlices, weights: Weights | None = None
 ) -> NDArray[np.float32]:
     """Fuse all slices of a patient with a method (or its name in METHODS); (slices, h, w) in [0, 1]."""
-    sources = torch.from_numpy(np.array(patient.sources))
     method = METHODS[method] if isinstance(method, str) else method
-    fused = method(sources, weights)[:, 0].numpy()
-    if not np.isfinite(fused).all():
-        raise ValueError(f"{method.label}: expected finite intensities, found NaN or infinite ones; its "
+    return _finite(method(_slices(patient), weights), method.label)
+
+
+def _slices(patient: PatientSlices) -> Tensor:
+    return torch.from_numpy(np.array(patient.sources))
+
+
+def _finite(fused: Tensor, label: str) -> NDArray[np.float32]:
+    volume: NDArray[np.float32] = fused[:, 0].numpy()
+    if not np.isfinite(volume).all():
+        raise ValueError(f"{label}: expected finite intensities, found NaN or infinite ones; its "
                          "weights or settings are damaged.")
-    return fused
+    return volume
 
 
 def t2w_where_alone(
@@ -98,9 +106,9 @@ def validation_row(
     """
     rows = []
     for patient in map(measured_slices, patients):
-        volume = fuse_volume(TARGET, patient, generator)
+        volume = _finite(fuse_learned(_slices(patient), generator), "the generator")
         row = _paper_measures(volume, patient)
-        unchanged = _paper_measures(fuse_volume("t2w", patient), patient)
+        unchanged = _paper_measures(np.asarray(patient.sources[:, T2W]), patient)
         sharpness, before = (values["q_t1w"] + values["q_t2w"] for values in (row, unchanged))
         score = row["cnr"] / abs(unchanged["cnr"]) + sharpness / before
         rows.append({**row, **fidelity(volume, patient, epsilon), "score": score})
@@ -110,7 +118,7 @@ def validation_row(
 def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
     """Medians of CNR and Q of untouched T2w: what validation patients are compared with."""
     parts = map(measured_slices, patients)
-    rows = [_paper_measures(fuse_volume("t2w", p), p) for p in parts]
+    rows = [_paper_measures(np.asarray(p.sources[:, T2W]), p) for p in parts]
     return pd.DataFrame(rows).median().to_dict()
 
 

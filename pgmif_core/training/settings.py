@@ -38,15 +38,19 @@ class TrainingSettings:
     compiled: bool = False  # by torch.compile: needs a C++ compiler, and a minute of its own
 
 
-def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tensor]:
-    """The method's content term (fused, sources) → scalar, before scaling: the loss that its row in
-    `methods.names` names, given of `weights` and `epsilon` what it takes.
+def content_term(method: str) -> Callable[..., Tensor]:
+    """The loss that a learned method's row names. Raises ValueError where no method is called so."""
+    if method not in LEARNED:
+        raise ValueError(f"no learned method is called {method!r}")
+    loss: Callable[..., Tensor] = getattr(losses, NAMES[method].loss)
+    return loss
 
-    Raises ValueError where no learned method is called so.
+
+def content_loss(settings: TrainingSettings) -> Callable[[Tensor, Tensor], Tensor]:
+    """The method's content term (fused, sources) → scalar, before scaling, given of `weights` and
+    `epsilon` what it takes. Raises ValueError where no learned method is called so.
     """
-    if settings.method not in LEARNED:
-        raise ValueError(f"no learned method is called {settings.method!r}")
-    loss = getattr(losses, NAMES[settings.method].loss)
+    loss = content_term(settings.method)
     known = {"weights": settings.gradient_weights, "epsilon": settings.epsilon}
     taken = signature(loss).parameters
     return partial(loss, **{name: value for name, value in known.items() if name in taken})

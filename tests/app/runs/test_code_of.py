@@ -5,97 +5,135 @@ import ast
 import pytest
 
 from pgmif.runs import code_of as target
+from pgmif.runs import parsed_code
 from pgmif.runs.code_of import code_of
+from pgmif.runs.fused import LOOKED_UP, method_code
+from pgmif.runs.parameters import VALUES
 from pgmif.steps.baseline_comparison import fuse_patient
+from pgmif.steps.cohort import make_patient
+from pgmif.steps.delineation import _rows_of
 from pgmif.steps.preprocessing import preprocess_patient
-from pgmif.steps.training import train_method
+from pgmif.steps.training import LOOKED_UP as OF_TRAINING
+from pgmif.steps.training import Watch, train, training_code
+from pgmif_core.images.store import TrainingSlices, read_patient
+from pgmif_core.methods.registry import METHODS
 
-STEPS = [preprocess_patient, train_method, fuse_patient]
+# as the steps themselves hash what they keep
+KEPT = {
+    "phantom": ([make_patient], VALUES), "patient": ([preprocess_patient], VALUES),
+    "training": ([train, TrainingSlices, Watch, read_patient], OF_TRAINING),
+    "fused": ([fuse_patient], LOOKED_UP), "unet": ([_rows_of], LOOKED_UP),
+}
 
 
-@pytest.fixture(params=STEPS, ids=lambda step: step.__name__)
-def closure(request, monkeypatch):
-    """Modules of a step's closure by name, to be replaced; a function that hashes the step with them."""
-    parsed, read = {}, target._module.__wrapped__
+def closure_of(kept):
+    objects, without = KEPT[kept]
+    start = [(o.__module__, o.__qualname__) for o in objects]
+    return target._Closure(map(target._definition, without)).follow(start)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """All modules by name, to be replaced."""
+    known, read = {}, parsed_code.module.__wrapped__
 
     def module(name):
-        if name not in parsed:
-            parsed[name] = read(name)
-        return parsed[name]
+        if name not in known:
+            known[name] = read(name)
+        return known[name]
 
-    monkeypatch.setattr(target, "_module", module)
-    start = [(request.param.__module__, request.param.__name__)]
-    found = target._closure(start)
-    return parsed, found, lambda: target._hash(target._closure(start))
+    monkeypatch.setattr(parsed_code, "module", module)
+    return known
 
 
-def reached_functions(found, name):
-    return [node for (own, _), nodes in found.items() if own == name for node in nodes
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.body]
+def replaced(modules, name, change):
+    """A module with another source; its name, and what it was."""
+    kept = modules.get(name) or parsed_code.module(name)
+    modules[name] = parsed_code.parsed(change(kept.path.read_text()), kept.path, name)
+    return kept
 
 
-def test_a_change_of_one_function_in_any_module_of_a_closure_is_seen(closure):
-    parsed, found, hash_now = closure
-    before, changed = hash_now(), 0
-    for name in sorted({own for own, _ in found}):
-        path, functions = parsed[name].path, reached_functions(found, name)
-        if not functions:
-            continue  # of constants alone
-        lines = path.read_text().splitlines()
-        first = functions[0].body[0]
-        lines.insert(first.lineno - 1, " " * first.col_offset + "changed = 1")
-        kept = parsed[name]
-        parsed[name] = target._parsed("\n".join(lines), path, name)
-        assert hash_now() != before, f"{name}.{functions[0].name}"
-        parsed[name] = kept
-        changed += 1
-    assert hash_now() == before
-    assert changed >= 15
+def bodies(closure, name):
+    """Functions and methods of a module that were reached, with bodies."""
+    reached = [node for (own, _), its in closure.found.items() if own == name for node in its.nodes]
+    inner = [part for node in reached for part in
+             (node.body if isinstance(node, ast.ClassDef) else [node])]
+    return [node for node in inner if isinstance(node, ast.FunctionDef) and node.body]
 
 
-def test_a_comment_and_a_blank_line_in_every_module_change_nothing(closure):
-    parsed, _, hash_now = closure
-    before = hash_now()
-    for name, module in list(parsed.items()):
-        if module is not None:
-            text = "# so it is\n\n" + module.path.read_text() + "\n# the end\n"
-            parsed[name] = target._parsed(text, module.path, name)
-    assert hash_now() == before
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_change_of_any_function_in_any_module_of_a_closure_is_seen(modules, kept):
+    closure = closure_of(kept)
+    before, changed = closure.digest(), 0
+    for name in sorted({own for own, _ in closure.found}):
+        for function in bodies(closure, name)[:1]:
+            first = function.body[0]
+
+            def insert(text, first=first):
+                lines = text.splitlines()
+                lines.insert(first.lineno - 1, " " * first.col_offset + "changed = 1")
+                return "\n".join(lines)
+
+            whole = replaced(modules, name, insert)
+            assert closure_of(kept).digest() != before, f"{name}.{function.name}"
+            modules[name] = whole
+            changed += 1
+    assert closure_of(kept).digest() == before
+    assert changed >= 10
 
 
-def test_what_is_not_reached_changes_nothing(closure):
-    parsed, found, hash_now = closure
-    before, name = hash_now(), "pgmif_core.images.volumes"
-    unused = "\n\ndef never_called(x):\n    return x\n"
-    if name in {own for own, _ in found}:
-        parsed[name] = target._parsed(parsed[name].path.read_text() + unused, parsed[name].path, name)
-    assert hash_now() == before
+@pytest.mark.parametrize("kept", KEPT)
+def test_comments_docstrings_and_new_names_in_every_module_change_nothing(modules, kept):
+    closure = closure_of(kept)
+    before = closure.digest()
+    for name in {own for own, _ in closure.found}:
+        whole = (name, "") in closure.found  # then a new name counts, too
+        new = "" if whole else "\n\ndef never_called(x):\n    return x\n"
+        replaced(modules, name, lambda text, new=new: f"# so it is\n\n{text}{new}\n# the end\n")
+    assert closure_of(kept).digest() == before
 
 
-def test_a_name_of_a_face_is_followed_to_where_it_is_defined(tmp_path, monkeypatch):
-    package = tmp_path / "pgmif_core"
-    (package / "room").mkdir(parents=True)
-    (package / "room" / "__init__.py").write_text(
-        'import lazy_loader\n\n__getattr__, __dir__, __all__ = lazy_loader.attach(\n'
-        '    __name__, submod_attrs={"inner": ["used"]})\n')
-    (package / "room" / "inner.py").write_text(
-        "def used():\n    return 1\n\n\ndef other():\n    return 2\n")
-    (package / "start.py").write_text(
-        "from pgmif_core.room import used\n\n\ndef work():\n    return used()\n")
-    monkeypatch.setattr(target, "ROOTS", {"pgmif_core": package})
-
-    def hash_now():
-        target._module.cache_clear()
-        return target._hash(target._closure([("pgmif_core.start", "work")]))
-
-    before = hash_now()
-    inner = (package / "room" / "inner.py").read_text()
-    (package / "room" / "inner.py").write_text(inner.replace("return 2", "return 3"))
-    assert hash_now() == before
-    (package / "room" / "inner.py").write_text(inner.replace("return 1", "return 4"))
-    assert hash_now() != before
-    target._module.cache_clear()
+# (what is kept, module, what is changed in it, whether it must be made again)
+CHANGES = [
+    ("patient", "pgmif.cohort.manifest", ("return read_image(", "return 2 * read_image("), True),
+    ("patient", "pgmif.steps.cohort", ("_to-T2w_xfm", "_to-T2w_field"), True),
+    ("patient", "pgmif.figures.colours", ('GREEN = "#009E73"', 'GREEN = "#009E74"'), False),
+    ("patient", "pgmif.runs.parameters", ("; part of folder names", "; of folders"), False),
+    ("fused", "pgmif.steps.baseline_comparison", ("np.nan_to_num(volume)", "0.5 * volume"), True),
+    ("fused", "pgmif_core.images.store", ("def read_patient(", "def read_patient(x=1, *, "), True),
+    ("fused", "pgmif_core.methods.classical", ("def wavelet(", "def wavelet(x=1, *, "), False),
+    ("training", "pgmif.steps.training", ('row["score"] >= rows', 'row["score"] > rows'), True),
+    ("training", "pgmif_core.images.store", ("def read_patient(", "def read_patient(x=1, *, "), True),
+    ("training", "pgmif_core.methods.classical", ("def wavelet(", "def wavelet(x=1, *, "), False),
+    ("training", "pgmif_core.methods.names", ('"Guided filter"', '"Filter"'), False),
+    ("training", "pgmif_core.methods.pgmif_plus", ("edge: float = 1.5", "edge: float = 1.6"), False),
+    ("training", "pgmif_core.losses", ("def maximum_gradient_loss(", "def maximum_gradient_loss(x, "),
+     False),
+    ("training", "pgmif_core.losses", ("def generator_adversarial_loss(",
+                                       "def generator_adversarial_loss(x, "), True),
+    ("unet", "pgmif_core.images.store", ("def read_patient(", "def read_patient(x=1, *, "), True),
+    ("unet", "pgmif_core.methods.classical", ("def wavelet(", "def wavelet(x=1, *, "), False),
+]
 
 
-def test_steps_have_hashes_of_their_own():
-    assert len({code_of(step) for step in STEPS}) == len(STEPS)
+@pytest.mark.parametrize(("kept", "name", "change", "again"), CHANGES)
+def test_what_is_kept_is_made_again_for_what_it_is_made_by_and_nothing_else(
+    modules, kept, name, change, again
+):
+    before = closure_of(kept).digest()
+    assert change[0] in parsed_code.module(name).path.read_text()
+    replaced(modules, name, lambda text: text.replace(*change))
+    assert (closure_of(kept).digest() != before) is again
+
+
+def test_a_method_is_hashed_by_its_own_code():
+    codes = {name: method_code(method) for name, method in METHODS.items()}
+    assert len(set(codes.values())) == len(codes)
+    assert len({training_code(m) for m in ("pgmif", "gmmci", "dlmwl")}) == 3
+    assert training_code("pgmif") == training_code("pgmif_literal")  # its start is a setting
+
+
+def test_what_is_not_there_cannot_be_left_out():
+    for name in ("pgmif_core.losses:no_loss", "pgmif_core.nothing", "numpy"):
+        with pytest.raises(LookupError, match="expected a definition of these packages"):
+            code_of(train, without=(name,))
