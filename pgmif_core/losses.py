@@ -42,8 +42,9 @@ def pixelwise_gradient_loss(
 ) -> Float[Tensor, ""]:
     """Pixelwise gradient loss (Eq. 2): −Σ (n_source · n_fused)² over the pixels. Lower is better.
 
-    The paper sums (`reduction="sum"`); the default takes the mean, in [−1, 0], so that the weight
-    against the adversarial term does not depend on image size. Raises ValueError on an unknown
+    Of one source; PGMIF trains on `weighted_gradient_loss`, and both take `gradient_alignment`. The
+    paper sums (`reduction="sum"`); the default takes the mean, in [−1, 0], so that the weight against
+    the adversarial term does not depend on image size. Raises ValueError on an unknown
     reduction or ε ≤ 0.
 
     >>> steps = torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]])

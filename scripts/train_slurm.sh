@@ -15,11 +15,11 @@ if [ -z "${SLURM_JOB_NODELIST:-}" ] || [ $# -eq 0 ]; then
     exit 2
 fi
 cd "$SLURM_SUBMIT_DIR"
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 command=(
     srun .venv/bin/python -m torch.distributed.run
     --nnodes "$SLURM_NNODES" --nproc-per-node "${PROCESSES_PER_NODE:-${SLURM_GPUS_ON_NODE:-1}}"
-    --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 20000))"
+    --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "${hosts[0]}:$((20000 + SLURM_JOB_ID % 20000))"
     -m pgmif train "$@"
 )
 if [ -n "${DRY_RUN:-}" ]; then

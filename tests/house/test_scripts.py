@@ -39,6 +39,6 @@ def test_every_committed_figure_and_table_has_one_writer(root, monkeypatch):
     writers = generate.writers(root)
     assert "table_claims" in writers["10_claims"]
     for folder in ("phantom", "real_mri"):
-        for path in (root / "figures" / folder).iterdir():
+        for path in (root / "figures" / folder).glob("*_*"):
             makers = [m for m, names in writers.items() if any(fnmatch(path.stem, n) for n in names)]
             assert len(makers) == 1, (path.name, makers)
