@@ -21,6 +21,7 @@ from joblib import cpu_count
 
 from pgmif.cli.terminal import AllowDifferent, AllowUnlikely, AssumeRas
 from pgmif.cohort.manifest import Cohort, ManifestError, check_images, read_manifest
+from pgmif.runs.code_of import NotebookError
 from pgmif.runs.notebooks import INTERRUPTED
 from pgmif.runs.order import LAST
 from pgmif.runs.parameters import (
@@ -186,6 +187,7 @@ def _other_manifest(base: Path, manifest: Path) -> str:
 def _reproduce(asked: Asked, root: Path) -> int:
     """Check, then run or skip every notebook; says so when there was nothing to do."""
     start = time.perf_counter()
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(asked.snakemake))
     (root / "results").mkdir(exist_ok=True)
     try:
         parameters, cohort = checked_parameters(asked, root)
@@ -194,15 +196,14 @@ def _reproduce(asked: Asked, root: Path) -> int:
         config = {**parameters.model_dump(), "run": name}
         forced = _forced(asked, base, config, cohort)
         command = _snakemake_command(asked, base / CONFIG, forced)
-        # opening hundreds of DICOM series takes minutes; a run that is up to date did so before
         same = _noted(base) == config
-        if same and _up_to_date(command, root, base):
+        if same and not (dry or forced) and _up_to_date(command, root, base):
             return _say_up_to_date(name, start)
-        check_images(cohort)
-    except (ManifestError, ParameterError, ImageError) as error:
+        if forced or not (same and dry):  # opening hundreds of DICOM series takes minutes
+            check_images(cohort)
+    except (ManifestError, ParameterError, ImageError, NotebookError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
         return 2
-    dry = bool({"-n", "--dry-run", "--dryrun"} & set(asked.snakemake))
     other = _other_manifest(base, root / parameters.manifest)
     if other:
         print(f"pgmif: results/{name} was made from {other}, not from {parameters.manifest}; nothing "
@@ -214,7 +215,7 @@ def _reproduce(asked: Asked, root: Path) -> int:
         with supervised() as mark, own_folder(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-            if not same and _up_to_date(command, root, base):
+            if not (same or forced) and _up_to_date(command, root, base):
                 return _say_up_to_date(name, start)
             status = _run(command, root, descriptor, mark)
     except FolderTaken as error:

@@ -19,6 +19,10 @@ ON_IMPORT = "<import>"  # of a package: what runs when a module below it is impo
 BY_NAME = ("getattr", "hasattr", "attrgetter", "methodcaller")
 
 
+class NotebookError(ValueError):
+    """A notebook whose cells of code are no Python; names it and the line."""
+
+
 class _Reached(NamedTuple):
     """What counts of one definition: its statements, and what the names in them stand for."""
 
@@ -170,8 +174,10 @@ def _reached_by(path: Path) -> tuple[_Closure, str]:
     try:
         module = parsed_code.parsed(source, path)
     except SyntaxError as error:
-        raise ValueError(f"{path.name}: expected Python in its cells of code, found "
-                         f"{(error.text or '').strip()!r} ({error.msg})") from error
+        raise NotebookError(
+            f"{path.name}: expected Python in its cells of code, found {(error.text or '').strip()!r} "
+            f"({error.msg})"
+        ) from error
     closure = _Closure()
     nodes = [*(node for group in module.defined.values() for node in group), *module.always,
              *(method for group in module.methods.values() for method in group.values())]
@@ -185,7 +191,7 @@ def _reached_by(path: Path) -> tuple[_Closure, str]:
 def code_of_notebook(path: Path) -> str:
     """Hash of a notebook's code cells, in their order, and of all that they reach in these packages.
 
-    Raises ValueError where a cell of code is no Python.
+    Raises NotebookError where a cell of code is no Python.
     """
     closure, own = _reached_by(path)
     return closure.digest() + hashlib.sha256(own.encode()).hexdigest()[:16]

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from pgmif.runs import parsed_code
-from pgmif.runs.code_of import _Closure, code_of_notebook, reached
+from pgmif.runs.code_of import NotebookError, _Closure, code_of_notebook, reached
 from pgmif.runs.order import STEPS
 
 
@@ -217,7 +217,7 @@ def test_a_notebook_is_its_code_in_its_order(tmp_path, cells, changes):
 
 
 def test_a_cell_that_is_no_python_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"bad\.ipynb: expected Python in its cells of code"):
+    with pytest.raises(NotebookError, match=r"bad\.ipynb: expected Python in its cells of code"):
         code_of_notebook(notebook(tmp_path / "bad.ipynb", ["x = ="]))
 
 
