@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pgmif_core.files import replace_file
 from pgmif_core.networks.generator import Generator
@@ -92,5 +92,14 @@ def write_weights(
         "training": json.dumps(training),
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))
+    content = _in_order(save(tensors, metadata))
+    replace_file(path, lambda temporary: temporary.write_bytes(content))
     return path
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with the keys of its header sorted: the same weights give the same bytes."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]

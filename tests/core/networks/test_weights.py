@@ -107,3 +107,15 @@ def test_foreign_and_broken_weights_are_refused(tmp_path):
     save_file({"x": torch.zeros(2)}, misfit, {"generator": '{"modalities": 2, "channels": 4}'})
     with pytest.raises(ValueError, match="do not fit"):
         load_generator(misfit)
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    """What was made from a file of weights is known by its bytes."""
+    generator = Generator(channels=4)
+    settings = asdict(TrainingSettings(channels=4)) | {"sequences": ("T1w", "né")}
+    written = [write_weights(generator, settings, tmp_path / f"{k}.safetensors", 7).read_bytes()
+               for k in range(6)]
+    assert len(set(written)) == 1
+    kept = load_file(tmp_path / "0.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in generator.state_dict().items())
+    assert load_generator(tmp_path / "5.safetensors").sequences == ("T1w", "né")
