@@ -100,6 +100,7 @@ def write_weights(
 def _in_order(content: bytes) -> bytes:
     """A safetensors file with the keys of its header sorted: the same weights give the same bytes."""
     size = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    known = json.loads(content[8 : 8 + size])
+    header = json.dumps(known, sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + content[8 + size :]
