@@ -59,7 +59,7 @@ def parameters_page(root: Path) -> str:
 def _what(method: Method) -> str:
     """What a method does: its function's first line, or of a trained one its content term's."""
     if method.kind == "fitted":
-        return "closed form, one number fitted"
+        return "closed form, settled on training patients"
     explained = method.rule or getattr(losses, method.loss)
     first = (explained.__doc__ or "").split("\n")[0]
     return first if method.rule else f"network, trained on: {first}"
@@ -147,13 +147,13 @@ def writers(root: Path) -> dict[str, list[str]]:
 
 
 def results_page(root: Path) -> str:
-    """Every method on both cohorts, as `scripts/readme.py` writes README's six rows; who writes what."""
+    """Every method on both cohorts, and which notebook writes what."""
     sys.path.insert(0, str(root / "scripts"))
-    import readme
+    from all_results import all_results
 
     made = pd.DataFrame([{"written by": f"`{maker}`", "files of `figures/<run>/`": ", ".join(
         f"`{name}`" for name in names)} for maker, names in writers(root).items()])
-    return (f"# All results\n\n{with_links(readme.all_results(root), root)}\n\n"
+    return (f"# All results\n\n{with_links(all_results(root), root)}\n\n"
             f"## Which notebook writes what\n\n{markdown_table(made)}\n")
 
 

@@ -1,15 +1,24 @@
 """Images that another program fused: read, checked, and refused before anything starts."""
 
+from types import SimpleNamespace
+
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from helpers.commands import main
 
+from pgmif.runs import staleness
+from pgmif.runs.fused import read_fused
 from pgmif.runs.outside import check_measurable, check_outside, outside_file, read_outside
-from pgmif.runs.parameters import ParameterError, check_parameters
+from pgmif.runs.parameters import ParameterError, Parameters, check_parameters
+from pgmif.runs.run import Run
+from pgmif.steps import baseline_comparison
+from pgmif_core.files import file_hash
 from pgmif_core.images.patient import PatientSlices
-from pgmif_core.images.volumes import ImageError, write_image
+from pgmif_core.images.store import write_patient
+from pgmif_core.images.volumes import ImageError, Trust, write_image
+from pgmif_core.methods.names import method_named
 
 
 @pytest.fixture
@@ -142,3 +151,54 @@ def test_refused_before_anything_starts(root, monkeypatch, capsys, tmp_path):
     assert not (root / "results" / "never").exists()
     with pytest.raises(ParameterError, match="outside_methods"):
         check_parameters({"outside_methods": {"a": 3}})
+
+
+def halved(path):
+    """An image whose voxels alone are changed, in the file beside its header."""
+    values = np.frombuffer(path.read_bytes(), "<f4")
+    path.write_bytes((values / 2).astype("<f4").tobytes())
+
+
+@pytest.fixture
+def beside_header(request, tmp_path, patient, volume):
+    """A header with its voxels in another file, near or below: the two files."""
+    folder = tmp_path / "theirs"
+    (folder / "voxels").mkdir(parents=True)
+    kind, image = request.param, image_of(volume, patient.grid)
+    header = folder / ("sub-a.nhdr" if kind == "nhdr" else "sub-a.mhd")
+    sitk.WriteImage(image, str(header))
+    voxels = next(p for p in folder.iterdir() if p.is_file() and p != header)
+    if kind == "below":
+        moved = voxels.rename(folder / "voxels" / voxels.name)
+        header.write_text(header.read_text().replace(voxels.name, f"voxels/{voxels.name}"))
+        voxels = moved
+    return header, voxels
+
+
+@pytest.mark.parametrize("beside_header", ["mhd", "nhdr", "below"], indirect=True)
+def test_voxels_beside_a_header_are_fused_again_when_they_change(
+    tmp_path, patient, beside_header, monkeypatch
+):
+    cohort = SimpleNamespace(subjects=lambda split: ["sub-a"], modalities=("T1w", "T2w"), trust=Trust())
+    monkeypatch.setattr(Run, "cohort", cohort)
+    monkeypatch.setattr(staleness, "read_manifest", lambda *_: cohort)
+    monkeypatch.setattr(baseline_comparison, "run_methods", lambda run: {"mine": method_named("mine")})
+    monkeypatch.setattr(baseline_comparison, "method_code", lambda method: "")
+    run = Run(tmp_path, "r", Parameters(outside_methods={"mine": "theirs"}), "x")
+    sources = np.random.default_rng(1).random(patient.sources.shape).astype(np.float32)
+    write_patient(run.store, patient._replace(sources=sources), {})
+
+    def sources_of_the_step():
+        config = run.parameters.model_dump()
+        return [file_hash(p) for p in staleness._sources("04_baseline_comparison", config, tmp_path)]
+
+    keys, means = [], []
+    for change in (None, None, halved):
+        if change:
+            change(beside_header[1])
+        keys.append(sources_of_the_step())
+        baseline_comparison.fuse_patient(run, {}, "sub-a")
+        means.append(read_fused(run, "sub-a", "mine").mean())
+    assert keys[0] == keys[1] != keys[2]
+    assert means[0] == means[1]
+    assert means[2] == pytest.approx(means[0] / 2)

@@ -13,7 +13,8 @@ from helpers.dicoms import oblique
 from pgmif.cohort.manifest import ManifestError, check_images, read_manifest
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.parameters import Parameters
-from pgmif.steps.preprocessing import preprocess_patient
+from pgmif.steps.cohort import truth_file
+from pgmif.steps.preprocessing import _made_from, preprocess_patient
 from pgmif_core.images.displacements import head_points, transform_points
 from pgmif_core.images.patient import partly_imaged
 from pgmif_core.images.registration import register
@@ -197,3 +198,14 @@ def test_a_full_disk_keeps_what_was_finished(deformed, tmp_path):
     again = preprocess("room")
     assert "done sub-b" in again.stdout, again.stderr
     assert (tmp_path / "store" / "sub-a.json").stat().st_mtime_ns == finished
+
+
+def test_a_changed_true_displacement_is_measured_against_again(cohort_folder):
+    cohort = read_manifest(manifest(cohort_folder))
+    states = [_made_from(cohort, Parameters(), "a")]
+    truth = cohort_folder / truth_file("a", "T1w")
+    for content in (b"first", b"other"):
+        truth.write_bytes(content)
+        states.append(_made_from(cohort, Parameters(), "a"))
+    assert states[0] != states[1] != states[2]
+    assert states[2] == _made_from(cohort, Parameters(), "a")
