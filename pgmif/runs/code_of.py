@@ -7,7 +7,7 @@ docstring, an annotation or the words of an error do not (`parsed_code`).
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -79,8 +79,9 @@ class _Closure:
         for node in self.found[place].nodes:
             self.found[place].names.update(self.read(node, own, module))
 
-    def read(self, node: ast.AST, own: str, module: Module) -> Iterator[tuple[str, str]]:
-        """Queue what a statement reaches; yields the names in it that were imported, and from where."""
+    def read(self, node: ast.AST, own: str, module: Module) -> set[tuple[str, str]]:
+        """Queue what a statement reaches; returns the names in it that were imported, and from where."""
+        names = set()
         for part in ast.walk(node):
             if isinstance(part, ast.Name):
                 if part.id in module.defined:
@@ -88,7 +89,7 @@ class _Closure:
                 targets = module.imported.get(part.id, [])
                 self.queue += targets
                 origins = [".".join(target) for target in targets] + module.foreign.get(part.id, [])
-                yield from ((part.id, origin) for origin in origins)
+                names.update((part.id, origin) for origin in origins)
             elif isinstance(part, ast.Attribute):
                 self._use(part.attr)
             elif isinstance(part, ast.Call) and called(part) in BY_NAME:
@@ -96,6 +97,7 @@ class _Closure:
                     self._use(str(constant.value))
             self.queue += [target for _, target in imports(part)]
             self._receive(getattr(part, "takes", ()), own, module)
+        return names
 
     def _receive(self, annotations: Iterable[ast.AST], own: str, module: Module) -> None:
         """Queue the classes of these packages that arguments are of: their methods are called here."""
@@ -181,7 +183,7 @@ def _reached_by(path: Path) -> tuple[_Closure, str]:
     closure = _Closure()
     nodes = [*(node for group in module.defined.values() for node in group), *module.always,
              *(method for group in module.methods.values() for method in group.values())]
-    names = {name for node in nodes for name in closure.read(node, "", module)}
+    names = set().union(*(closure.read(node, "", module) for node in nodes))
     closure.follow(target for targets in module.imported.values() for target in targets)
     own = ast.dump(parsed_code.bare(source)) + repr(sorted(names))
     return closure, own
