@@ -199,7 +199,7 @@ def _reproduce(asked: Asked, root: Path) -> int:
         same = _noted(base) == config
         if same and not (dry or forced) and _up_to_date(command, root, base):
             return _say_up_to_date(name, start)
-        if forced or not (same and dry):  # takes minutes; what is up to date was checked when it was made
+        if forced or not (same and dry):  # takes minutes; of what is up to date it was done
             check_images(cohort)
     except (ManifestError, ParameterError, ImageError, NotebookError) as error:
         print(f"pgmif: {error}", file=sys.stderr)
