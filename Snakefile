@@ -127,6 +127,7 @@ rule cnr_boxplots:
     output:
         product("05_cnr_boxplots"),
         f"{RUN}/05_cnr_boxplots/cnr_summary.csv",
+        f"{RUN}/05_cnr_boxplots/cnr_within_summary.csv",
         f"{FIGURES}/figure_5a_cnr.png",
     params:
         values=parameters("05_cnr_boxplots"),
@@ -144,7 +145,9 @@ rule sobel_analysis:
     output:
         product("06_sobel_analysis"),
         f"{RUN}/06_sobel_analysis/sobel_summary.csv",
+        f"{RUN}/06_sobel_analysis/sobel_readings.csv",
         f"{FIGURES}/figure_5b_sobel.png",
+        f"{FIGURES}/figure_5c_readings.png",
     params:
         values=parameters("06_sobel_analysis"),
         key=KEYS["06_sobel_analysis"],

@@ -89,11 +89,12 @@ def measure(
     fused: sitk.Image, gtv: sitk.Image, sources: Mapping[str, sitk.Image],
     reference: sitk.Image | None = None, slice_size: int = 192,
 ) -> pd.DataFrame:
-    """CNR (Eq. 8) and Q (Eq. 12) against each source, of the fused image and of the sources.
+    """CNR (Eq. 8; σ pooled, and within slices) and Q (Eq. 12) against each source, of the fused image and
+    of the sources.
 
     All images must lie in one space (sources registered); each is resampled to the slices of the
     fused one. Values outside [0, 1] are min-max normalised per slice, sources always are. Without
-    `reference` the calmest window near the tumour in all sources is taken, as in the pipeline.
+    `reference` a homogeneous region near the tumour is found in all sources, as in the pipeline.
     """
     grid = slice_grid(fused, slice_size)
     placed = place_sources(sources, grid)
@@ -113,10 +114,10 @@ def measure(
         patient = patient._replace(reference=region)
     volume = sitk.GetArrayFromImage(place_on_slices(fused, grid))
     if volume.min() < -1e-3 or volume.max() > 1 + 1e-3:
-        volume, _ = normalised_slices(windowed(fused, ""), grid)
+        volume = normalised_slices(windowed(fused, ""), grid).planes
     rows = []
     for name, own in {"fused": volume, **dict(zip(sources, patient.volumes, strict=True))}.items():
-        row = {"image": name, "cnr": cnr(own, patient)}
+        row = {"image": name, "cnr": cnr(own, patient), "cnr_within": cnr(own, patient, pooled=False)}
         row |= {f"q_{s}": sobel_against(own, patient, m) for m, s in enumerate(sources)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
 """Figure 5: a box per method, patients as points, the paper's median."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,4 +67,28 @@ def boxplots(
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False)
     name_cohort(figure, label, f"{table['subject'].nunique()} test patients\n{KIND_WORDS}")
+    return figure
+
+
+@in_style
+def readings_figure(readings: pd.DataFrame, words: Mapping[str, str], label: str) -> Figure:
+    """Median Q of every method under every reading, one panel per source, one mark per reading.
+
+    `readings` has columns reading, reference, method, median; `words` says each reading in words.
+    """
+    names = [n for n in ordered_methods(readings["method"]) if n not in NOT_IN_COMPARISON]
+    sources = readings["reference"].unique()
+    figure, axes = new_figure(PAGE_INCHES, 0.19 * len(names) + 1.2, 1, len(sources), sharey=True)
+    for ax, source in zip(axes[0], sources, strict=True):
+        part = readings[readings["reference"] == source].set_index(["reading", "method"])["median"]
+        for reading, marker in zip(words, "osx+", strict=True):
+            ax.plot(part[reading][names], range(len(names)), marker, markersize=4,
+                    markerfacecolor="none", label=words[reading])
+        ax.axvline(NO_CHANGE, color="k", linewidth=0.7, linestyle="--")
+        ax.set_xlabel(f"median Q against {source}")
+    axes[0, 0].set_yticks(range(len(names)), [method_named(n).label for n in names])
+    axes[0, 0].invert_yaxis()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    name_cohort(figure, label, "dashed: an unchanged image, tanh(½)")
     return figure

@@ -9,11 +9,16 @@ from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
 @in_style
 def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
-    """The claims as a table: printed, here, verdict (in words as well as colour)."""
+    """The claims as a table: printed, here, verdict (in words as well as colour).
+
+    A verdict that another reading of CNR or Q turns (`depends_on`) has an asterisk.
+    """
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
     ax = axes[0, 0]
     ax.axis("off")
-    shown = claims[["claim", "paper", "here", "verdict"]]
+    shown = claims[["claim", "paper", "here", "verdict"]].copy()
+    turned = claims["depends_on"] != ""
+    shown["verdict"] += turned.map({True: " *", False: ""})
     table = ax.table(shown.to_numpy(), colLabels=list(shown), loc="center", cellLoc="left",
                      colWidths=[0.46, 0.19, 0.17, 0.18])
     table.auto_set_font_size(False)
@@ -25,5 +30,6 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
             cell.set_text_props(weight="bold")
         elif column == 3:
             cell.set_text_props(color=VERDICT_COLOURS[claims["verdict"].iloc[row - 1]], weight="bold")
-    name_cohort(figure, label)
+    name_cohort(figure, label, "* another verdict where σ or the Sobel operator is read otherwise: see "
+                "depends_on in table_claims.csv" if turned.any() else "")
     return figure

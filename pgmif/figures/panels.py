@@ -40,7 +40,7 @@ def _outline(axes, mask: NDArray, colour: str, width: float = 0.8) -> None:
 def contact_sheet(
     patients: Sequence[PatientSlices], modalities: Sequence[str], label: str
 ) -> Figure:
-    """Every patient's largest tumour slice in every modality, GTV and reference outlined."""
+    """Every patient's largest tumour slice with a reference region in every modality, both outlined."""
     columns = min(5, len(patients))
     blocks = -(-len(patients) // columns)
     rows = blocks * len(modalities)
@@ -49,7 +49,7 @@ def contact_sheet(
         ax.axis("off")
     for number, patient in enumerate(patients):
         block, column = divmod(number, columns)
-        k = patient.largest
+        k = patient.shown
         for m, modality in enumerate(modalities):
             ax = axes[block * len(modalities) + m, column]
             _plain(ax, patient.sources[k, m], f"{patient.subject} {modality}")

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from markupsafe import Markup
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pgmif.figures.colours import EDGE_MAP, LENGTH_MAP, SKY
+from pgmif.figures.colours import EDGE_MAP, GTV_COLOUR, LENGTH_MAP, REFERENCE_COLOUR
 from pgmif.figures.panels import checkerboard
 from pgmif.pages import table_html, write_page
 from pgmif_core.images.displacements import displacement_lengths
+from pgmif_core.images.modalities import T2W
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.slices import SIGNAL
 
 FAR_MM = 10.0  # a rigid correction beyond this is rare within one session
@@ -24,6 +26,9 @@ CUT_PERCENT = 5.0
 # of the head (a correction of some mm leaves up to 3 % without T1w) and the tumour, not imaged
 MISSED_PERCENT, MISSED_TUMOUR = 3.0, 0.5
 ERROR_MM = 2.0  # of a phantom, whose true displacement is known
+BETWEEN_PERCENT = 50  # of the reference region's variance between slices: then σ (Eq. 8) is not noise
+STRIP, STRIP_MARGIN = 6, 12  # slices below, and pixels around what is outlined there
+WHOLE = (slice(None), slice(None))
 
 
 def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
@@ -33,36 +38,56 @@ def strong_edges(image: NDArray, fraction: float = 0.06) -> NDArray[np.bool_]:
 
 
 def qc_page(
-    subject: str, label: str, sources: Mapping[str, NDArray], grid: sitk.Image, plane: int,
-    transforms: Mapping[str, sitk.Transform | None], tumour: NDArray[np.bool_],
+    patient: PatientSlices, label: str, modalities: Sequence[str],
+    transforms: Mapping[str, sitk.Transform | None],
 ) -> Figure:
-    """Checkerboard with T2w, edges of T2w laid over, and displacement, per registered sequence.
-
-    `sources[modality]` is the registered slice (h, w) in [0, 1] at index `plane` of the grid,
-    `tumour` (h, w) the contour there: it is drawn, because only an eye sees it in the wrong place.
+    """Per registered sequence: checkerboard with T2w, T2w's edges laid over, displacement; below, GTV and
+    reference region in up to six slices, because only an eye sees them in the wrong place.
     """
-    moved = [m for m in sources if m != "T2w"]
-    figure = Figure(figsize=(7.2, 2.6 * len(moved)), layout="constrained", dpi=110)
-    axes = figure.subplots(len(moved), 3, squeeze=False)
-    there = _one_slice(grid, plane)
-    for row, modality in zip(axes, moved, strict=True):
-        image, t2w = np.asarray(sources[modality]), np.asarray(sources["T2w"])
+    k, moved = patient.shown, [m for m in modalities if m != "T2w"]
+    figure = Figure(figsize=(7.2, 2.6 * len(moved) + 1.6), layout="constrained", dpi=110)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.6 * len(moved), 1.6))
+    there, t2w = _one_slice(patient.grid, k), np.asarray(patient.sources[k, T2W])
+    rows = above.subplots(len(moved), 3, squeeze=False)
+    for row, modality in zip(rows, moved, strict=True):
+        image = np.asarray(patient.sources[k, list(modalities).index(modality)])
         row[0].imshow(checkerboard(t2w, image), cmap="gray", vmin=0, vmax=1)
-        row[0].set_title(f"{modality} / T2w, GTV")
+        row[0].set_title(f"{modality} / T2w, GTV, reference")
         row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
         row[1].imshow(np.ma.masked_equal(strong_edges(t2w), False), cmap=EDGE_MAP, alpha=0.8)
         row[1].set_title(f"{modality}, edges of T2w")
-        if tumour.any():
-            row[0].contour(tumour, [0.5], colors=SKY, linewidths=1)
+        _outlined(row[0], patient, k)
         transform = transforms.get(modality)
         lengths = displacement_lengths(transform, there)[0] if transform else np.zeros(t2w.shape)
         shown = row[2].imshow(lengths, cmap=LENGTH_MAP, vmin=0, vmax=max(1.0, float(lengths.max())))
         row[2].set_title("displacement (mm)")
-        figure.colorbar(shown, ax=row[2], shrink=0.8)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    figure.suptitle(f"{subject}, slice {plane}: {label}", fontsize=9)
+        above.colorbar(shown, ax=row[2], shrink=0.8)
+    _slices_strip(below, patient)
+    for ax in figure.axes:
+        if ax.get_label() != "<colorbar>":
+            ax.set_axis_off()
+    figure.suptitle(f"{patient.subject}, slice {k}: {label}", fontsize=9)
     return figure
+
+
+def _slices_strip(figure: SubFigure, patient: PatientSlices) -> None:
+    """T2w around GTV (orange) and reference region (blue) in some of their slices."""
+    both = np.asarray(patient.gtv | patient.reference)
+    planes = np.flatnonzero(both.any(axis=(1, 2)))
+    planes = planes[np.unique(np.linspace(0, len(planes) - 1, STRIP).round().astype(int))]
+    box = tuple(slice(max(0, where[0] - STRIP_MARGIN), where[-1] + 1 + STRIP_MARGIN)
+                for where in (np.flatnonzero(both.any(axis=(0, 2))), np.flatnonzero(both.any(axis=(0, 1)))))
+    for ax, plane in zip(figure.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
+        ax.imshow(patient.sources[plane, T2W][box], cmap="gray", vmin=0, vmax=1)
+        _outlined(ax, patient, plane, box)
+        ax.set_title(f"T2w {plane}", fontsize=8)
+
+
+def _outlined(axes, patient: PatientSlices, plane: int, box: tuple[slice, ...] = WHOLE) -> None:
+    for mask, colour in ((patient.gtv, GTV_COLOUR), (patient.reference, REFERENCE_COLOUR)):
+        part = np.asarray(mask[plane])[box]
+        if part.any() and not part.all():
+            axes.contour(part, [0.5], colors=[colour], linewidths=1)
 
 
 def _one_slice(grid: sitk.Image, plane: int) -> sitk.Image:
@@ -92,6 +117,9 @@ def qc_flags(row: Mapping[str, Any], modalities: Sequence[str]) -> str:
         flags.append(f"{row['gtv_cut_percent']:.0f} % of the tumour outside the T2w slices")
     if not row.get("reference_slices", 1):
         flags.append("no reference region")
+    between = {m: float(row.get(f"reference_between_percent_{m}", 0)) for m in modalities}
+    flags += [f"{share:.0f} % of the reference's variance on {m} is between slices"
+              for m, share in between.items() if share > BETWEEN_PERCENT]
     return "; ".join(flags)
 
 

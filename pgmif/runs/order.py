@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pgmif_core.methods.names import LEARNED, TARGET
 
 ABLATIONS = (
-    "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "pooling",
+    "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "reference",
     "registration",
 )
 

@@ -73,6 +73,9 @@ class Parameters(BaseModel):
     reference_window_mm: Positive = Field(10.0, description="side of the reference window")
     reference_nearest_mm: NonNegative = Field(3.0, description="least distance from the tumour")
     reference_farthest_mm: Positive = Field(25.0, description="largest distance from the tumour")
+    reference_choice: Literal["tissue", "slice"] = Field(
+        "tissue", description="one tissue through all slices, or the calmest window of each slice"
+    )
 
     released: bool = Field(False, description="take weights/ instead of training (phantoms only)")
     method: Literal[LEARNED] = Field(
@@ -111,6 +114,10 @@ class Parameters(BaseModel):
 
     outside_methods: dict[str, str] = Field(
         {}, description="images of other programs, name: folder, relative to the root"
+    )
+
+    sobel_reading: Literal["crop", "crop_mean", "contour", "slice"] = Field(
+        "crop", description="of Q: crop to the tumour and filter, as the paper, or a reading of 06"
     )
 
     ablation: Literal[ABLATIONS] = Field("epsilon", description="the decision that 09_ablations varies")

@@ -21,6 +21,7 @@ from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.paper import contrast_correlation
 from pgmif_core.training.loop import train
 
+CHOICES = ("slice", "tissue")  # of the reference region, as the values 0 and 1
 UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
 
 
@@ -72,9 +73,9 @@ ABLATIONS: dict[str, Ablation] = {
         "largest distance of the reference window (mm)", (10.0, 15.0, 25.0, 40.0),
         (*UNTRAINED, "pgmif"),
     ),
-    "pooling": Ablation(
-        "σ of the reference, 0: pooled, 1: within slices", (0.0, 1.0),
-        (*UNTRAINED, "t2w_blurred", "pgmif"),
+    "reference": Ablation(
+        "reference region, 0: the calmest window of each slice, 1: one tissue", (0.0, 1.0),
+        (*UNTRAINED, "t2w_blurred", "pgmif", "pgmif_plus", "gmmci", "dlmwl"),
     ),
     "registration": Ablation(
         "registration of T1w, 0: off, 1: on", (0.0, 1.0), (*UNTRAINED, "average", "pgmif")
@@ -113,8 +114,9 @@ def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -
     p = run.parameters
     window = value if name == "window" else p.reference_window_mm
     farthest = value if name == "distance" else p.reference_farthest_mm
+    choice = CHOICES[int(value)] if name == "reference" else p.reference_choice
     try:
-        return with_reference(patient, window, p.reference_nearest_mm, farthest)
+        return with_reference(patient, window, p.reference_nearest_mm, farthest, choice=choice)
     except ValueError:  # no such window: this patient cannot be measured like that
         return None
 
@@ -124,11 +126,11 @@ def _unregistered(run: Run, patient: PatientSlices) -> PatientSlices:
     cohort = run.cohort
     images = {modality: cohort.image(patient.subject, modality) for modality in cohort.modalities}
     placed = place_sources(images, patient.grid)
-    return patient._replace(sources=placed.sources, imaged=placed.imaged)
+    return patient._replace(sources=placed.sources, imaged=placed.imaged, ranges=placed.ranges)
 
 
 def _varied(run: Run, name: str, value: float, patient: PatientSlices) -> PatientSlices | None:
-    if name in ("window", "distance"):
+    if name in ("window", "distance", "reference"):
         return _with_reference(run, patient, name, value)
     if name == "registration" and not value:
         return _unregistered(run, patient)
@@ -153,9 +155,9 @@ def measured_variant(
     for method in methods or ABLATIONS[name].methods:
         volume = fuse_volume(method, patient, weights.get(method))
         row = {"ablation": name, "value": value, "method": method, "subject": subject,
-               "cnr": cnr(volume, patient, pooled=not (name == "pooling" and value))}
+               "cnr": cnr(volume, patient), "cnr_within": cnr(volume, patient, pooled=False)}
         # against the registered sources: a shifted T1w must not be its own yardstick
-        row |= {f"q_{modality.lower()}": sobel_against(volume, truth, m)
+        row |= {f"q_{modality.lower()}": sobel_against(volume, truth, m, run.parameters.sobel_reading)
                 for m, modality in enumerate(run.cohort.modalities)}
         rows.append(row | {"correlation": contrast_correlation(volume, sources, head)})
     return rows
@@ -164,7 +166,7 @@ def measured_variant(
 def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.DataFrame:
     """All values of an ablation on all test patients; trains what has to be trained.
 
-    Tidy: ablation, value, method, subject, cnr, q_<modality>, correlation. A training that was killed
+    Tidy: ablation, value, method, subject, cnr, cnr_within, q_<modality>, correlation. A training that was killed
     goes on from its checkpoint.
     """
     ablation = ABLATIONS[name]
@@ -208,7 +210,7 @@ def in_force(run: Run, name: str) -> float | None:
     ablation, p = ABLATIONS[name], run.parameters
     if ablation.change is None:
         return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm,
-                "pooling": 0.0, "registration": 1.0}[name]
+                "reference": float(CHOICES.index(p.reference_choice)), "registration": 1.0}[name]
     method = ablation.methods[0]
     mine = training_settings(run, method)
     alike = [v for v in ablation.values
@@ -218,11 +220,9 @@ def in_force(run: Run, name: str) -> float | None:
 
 def untouched_sources(run: Run) -> pd.DataFrame:
     """Medians over test patients of CNR and Q of T1w and T2w as they are: columns method, measures."""
-    weights = {"pgmif": run.weights("pgmif")}
     rows = [row for subject in run.cohort.subjects("test")
-            for row in measured_variant(run, "pooling", 0.0, weights, subject)]
+            for row in measured_variant(run, "registration", 1.0, {}, subject, ("t1w", "t2w"))]
     table = pd.DataFrame(rows)
-    table = table[table["method"].isin(("t1w", "t2w"))]
     return table.groupby("method").median(numeric_only=True).drop(columns="value").reset_index()
 
 

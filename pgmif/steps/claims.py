@@ -1,5 +1,7 @@
 """Step 10: the paper's claims and the aims of PGMIF+, one row each: wanted, ours, holds or not."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -126,6 +128,26 @@ def claims_table(
         "median of 15 runs on one pair of slices, batch 1, on this machine",
     ))
     return pd.DataFrame(rows)
+
+
+def readings_of_claims(
+    cnr: Mapping[str, pd.DataFrame], sobel: Mapping[str, pd.DataFrame], seconds_per_pair: float
+) -> pd.DataFrame:
+    """`claims_table` of the first reading of CNR and of Q, and the column `depends_on`.
+
+    `cnr` and `sobel` hold summaries by what they were measured with, the ones in force first.
+    `depends_on` names every other measurement under which a claim's verdict is another one, and that
+    verdict; "" where none changes it.
+    """
+    (_, own_cnr), (_, own_sobel) = next(iter(cnr.items())), next(iter(sobel.items()))
+    claims = claims_table(own_cnr, own_sobel, seconds_per_pair)
+    others = {name: claims_table(table, own_sobel, seconds_per_pair) for name, table in cnr.items()}
+    others |= {name: claims_table(own_cnr, table, seconds_per_pair) for name, table in sobel.items()}
+    turned = pd.DataFrame({
+        name: np.where(other["verdict"] == claims["verdict"], "", f"{name}: " + other["verdict"])
+        for name, other in others.items()
+    })
+    return claims.assign(depends_on=["; ".join(filter(None, row)) for row in turned.to_numpy()])
 
 
 PLUS = "pgmif_plus"

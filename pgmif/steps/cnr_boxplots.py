@@ -10,23 +10,26 @@ from pgmif_core.evaluation.measures import cnr
 from pgmif_core.evaluation.statistics import bootstrap_interval
 from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
 from pgmif_core.methods.names import TARGET, ordered_methods
-from pgmif_core.metrics.paper import inter_patient_cv
+from pgmif_core.metrics.paper import between_slices_share, inter_patient_cv
 
 
-def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def summarize_cnr(
+    table: pd.DataFrame, published: pd.DataFrame, column: str = "cnr"
+) -> pd.DataFrame:
     """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
 
-    `table` has columns subject, method, cnr. `median_low` … `cv_high` are 95 % BCa bootstrap
+    `table` has columns subject, method and `column`, a CNR. `median_low` … `cv_high` are 95 % BCa bootstrap
     intervals. With fewer than two patients CV and P are NaN, with fewer than five the intervals.
     """
-    target = table.loc[table["method"] == TARGET, "cnr"]
+    target = table.loc[table["method"] == TARGET, column]
     rows = []
     for name in ordered_methods(table["method"]):
-        values = table.loc[table["method"] == name, "cnr"]
+        values = table.loc[table["method"] == name, column]
         cv = bootstrap_interval(values, _cv)
         rows.append({
             "method": name,
             **spread_of(values),
+            "between_percent": table.loc[table["method"] == name, "between_percent"].median(),
             "cv_percent": inter_patient_cv(values) if len(values) > 1 else np.nan,
             "cv_low": cv.low,
             "cv_high": cv.high,
@@ -36,14 +39,17 @@ def summarize_cnr(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def cnr_table(run: Run) -> pd.DataFrame:
-    """Tidy CNR: subject, method, cnr, for all test patients and methods."""
+    """Tidy CNR of all test patients and methods: subject, method, cnr (σ pooled over slices), cnr_within (σ
+    within slices), between_percent (of the reference's pooled variance, what lies between slices)."""
     rows = []
     for subject in run.cohort.subjects("test"):
         patient = run.patient(subject)
-        rows += [
-            {"subject": subject, "method": name, "cnr": cnr(read_fused(run, subject, name), patient)}
-            for name in fused_methods(run)
-        ]
+        for name in fused_methods(run):
+            volume = read_fused(run, subject, name)
+            rows.append({"subject": subject, "method": name, "cnr": cnr(volume, patient),
+                         "cnr_within": cnr(volume, patient, pooled=False),
+                         "between_percent":
+                         100 * between_slices_share(volume, np.asarray(patient.reference))})
     return pd.DataFrame(rows)
 
 

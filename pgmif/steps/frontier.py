@@ -16,7 +16,7 @@ MOST_SLICES = 12  # of a patient, for the standard metrics
 
 
 def _trivial_of(run: Run, subject: str) -> list[dict]:
-    return trivial_rows(run.patient(subject), run.cohort.modalities)
+    return trivial_rows(run.patient(subject), run.cohort.modalities, run.parameters.sobel_reading)
 
 
 def trivial_table(run: Run) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from pgmif_core.images.slices import minmax_per_slice, slice_grid
 from pgmif_core.images.store import known_patient, read_patient, write_patient
 from pgmif_core.images.volumes import imaged_part, mask_on, read_displacement, resample, write_image
 from pgmif_core.images.windows import windowed
+from pgmif_core.metrics.paper import between_slices_share
 
 CHOICES = ("gtv_roi", "gtv_label")  # which of several structures is the tumour
 
@@ -65,6 +66,7 @@ def preprocess_patient(
         "gtv_cut_percent": round(100 * cut, 1),
         "gtv_ml": round(float(patient.gtv.sum() * np.prod(grid.GetSpacing()) / 1000), 2),
         "reference_slices": int(reference.any(axis=(1, 2)).sum()),
+        **_between_slices(cohort, patient),
         "seconds": round(time.perf_counter() - start, 2),
     }
     seen = [*noted, *missing_parts(placed.parts, patient.sources[:, T2W], drawn), *notes]
@@ -73,6 +75,15 @@ def preprocess_patient(
     moved = [_registered_file(registered, subject, m) for m in cohort.modalities if m != "T2w"]
     write_patient(store, patient, {"settings": settings, "row": row}, [page, *moved])
     return row
+
+
+def _between_slices(cohort: Cohort, patient: PatientSlices) -> dict[str, float]:
+    """Percent of the reference region's variance that lies between slices, on every sequence."""
+    if not patient.reference.any():
+        return {}
+    return {f"reference_between_percent_{m}":
+            round(100 * between_slices_share(patient.sources[:, k], patient.reference), 1)
+            for k, m in enumerate(cohort.modalities)}
 
 
 def _truth(cohort: Cohort, subject: str, modality: str) -> Path:
@@ -88,7 +99,7 @@ def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str
     """Everything but the code that decides what comes out: parameters, contents of files, choices."""
     settings = parameters.model_dump(include={
         "register_bspline", "register_affine", "slice_size", "reference_window_mm",
-        "reference_nearest_mm", "reference_farthest_mm", "seed",
+        "reference_nearest_mm", "reference_farthest_mm", "reference_choice", "seed",
     })
     settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
         column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
@@ -122,9 +133,7 @@ def _save_qc_page(
     cohort: Cohort, folder: Path, patient: PatientSlices,
     transforms: dict[str, sitk.Transform | None],
 ) -> Path:
-    k = patient.largest
-    sources = dict(zip(cohort.modalities, patient.sources[k], strict=True))
-    page = qc_page(patient.subject, cohort.label, sources, patient.grid, k, transforms, patient.gtv[k])
+    page = qc_page(patient, cohort.label, cohort.modalities, transforms)
     path = folder / f"{patient.subject}.png"
     with replacing(path) as temporary:
         page.savefig(temporary)
@@ -157,7 +166,7 @@ def _registration_row(
 
 
 def _reference(cohort: Cohort, parameters: Parameters, patient: PatientSlices) -> np.ndarray:
-    """The reference region: the manifest's, drawn on T2w, or else the calmest window nearby."""
+    """The reference region: the manifest's, drawn on T2w, or else one found nearby."""
     subject = patient.subject
     if cohort.value(subject, "reference"):
         reference = mask_on(read_reference(cohort, subject), patient.grid)
@@ -167,7 +176,7 @@ def _reference(cohort: Cohort, parameters: Parameters, patient: PatientSlices) -
     p = parameters
     try:
         limits = p.reference_window_mm, p.reference_nearest_mm, p.reference_farthest_mm
-        return with_reference(patient, *limits).reference
+        return with_reference(patient, *limits, choice=p.reference_choice).reference
     except ValueError as error:
         if subject in cohort.subjects("train"):
             return patient.reference  # empty: training needs none, and the table shows 0 slices

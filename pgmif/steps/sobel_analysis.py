@@ -1,6 +1,7 @@
 """Step 06: the generalized Sobel Q of every method on every test patient."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,17 +14,25 @@ from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
 from pgmif_core.images.modalities import T2W
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods.names import TARGET, ordered_methods
+from pgmif_core.metrics.paper import Reading
+
+
+READINGS: tuple[Reading, ...] = get_args(Reading)
+READING_WORDS = {
+    "crop": "cropped, then filtered", "crop_mean": "cropped, filtered, the whole crop counted",
+    "contour": "set to 0 outside the tumour, then filtered", "slice": "filtered, then cropped",
+}
 
 
 def summarize_sobel(
-    table: pd.DataFrame, published: pd.DataFrame, reference: str
+    table: pd.DataFrame, published: pd.DataFrame, reference: str, column: str = "q"
 ) -> pd.DataFrame:
-    """Like `summarize_cnr` for Q against one source; `table`: subject, method, reference, q."""
+    """Like `summarize_cnr` for Q against one source; `table`: subject, method, reference, `column`."""
     table = table[table["reference"] == reference]
-    target = table.loc[table["method"] == TARGET, "q"]
+    target = table.loc[table["method"] == TARGET, column]
     rows = []
     for name in ordered_methods(table["method"]):
-        values = table.loc[table["method"] == name, "q"]
+        values = table.loc[table["method"] == name, column]
         rows.append({
             "method": name, **spread_of(values), "p_versus_pgmif": p_versus(target, values, name)
         })
@@ -32,19 +41,30 @@ def summarize_sobel(
 
 
 def sobel_table(run: Run) -> pd.DataFrame:
-    """Tidy Q: subject, method, reference (a modality), q, for all test patients and methods."""
+    """Tidy Q: subject, method, reference (a modality), q, for all test patients and methods.
+
+    `q` is read as the parameter `sobel_reading` says; beside it a column per reading of "crop, then
+    filter".
+    """
     cohort = run.cohort
     rows = []
     for subject in cohort.subjects("test"):
         patient = run.patient(subject)
         for name in fused_methods(run):
             volume = read_fused(run, subject, name)
-            rows += [
-                {"subject": subject, "method": name, "reference": modality,
-                 "q": sobel_against(volume, patient, m)}
-                for m, modality in enumerate(cohort.modalities)
-            ]
+            for m, modality in enumerate(cohort.modalities):
+                read = {r: sobel_against(volume, patient, m, r) for r in READINGS}
+                rows.append({"subject": subject, "method": name, "reference": modality,
+                             "q": read[run.parameters.sobel_reading], **read})
     return pd.DataFrame(rows)
+
+
+def readings_table(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The summaries of Q under every reading, against every source: columns reading, reference, …"""
+    return pd.concat([
+        summarize_sobel(table, published, reference, reading).assign(reading=reading, reference=reference)
+        for reading in READINGS for reference in table["reference"].unique()
+    ], ignore_index=True)
 
 
 def epsilon_table(run: Run, epsilons: Sequence[float] = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from scipy import ndimage, stats
 from pgmif_core.evaluation.measures import cnr, sobel_against
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
 from pgmif_core.images.patient import PatientSlices, measured_slices
+from pgmif_core.metrics.paper import Reading
 
 BLURS_PX = (2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # σ of a Gaussian
 SHARPENINGS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # weight of the unsharp mask, σ = 1 px
@@ -43,7 +44,9 @@ def trivial_images(image: NDArray) -> Iterator[tuple[str, float, NDArray]]:
         yield "stretched", factor, np.clip(factor * image, 0, 1)
 
 
-def trivial_rows(patient: PatientSlices, modalities: Sequence[str]) -> list[dict]:
+def trivial_rows(
+    patient: PatientSlices, modalities: Sequence[str], reading: Reading = "crop"
+) -> list[dict]:
     """CNR and Q of every source of a patient under every trivial filter, on the measured slices."""
     part = measured_slices(patient)
     rows = []
@@ -53,7 +56,7 @@ def trivial_rows(patient: PatientSlices, modalities: Sequence[str]) -> list[dict
             # a stretch may saturate the whole reference region: nothing is left to measure against
             seen = image[part.reference]
             row["cnr"] = cnr(image, part) if np.ptp(seen) > 0 else np.nan
-            row |= {f"q_{name.lower()}": sobel_against(image, part, k)
+            row |= {f"q_{name.lower()}": sobel_against(image, part, k, reading)
                     for k, name in enumerate(modalities)}
             rows.append(row)
     return rows

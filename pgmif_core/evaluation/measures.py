@@ -16,6 +16,7 @@ from pgmif_core.methods.learned import fuse_learned
 from pgmif_core.methods.pgmif_plus import standardised
 from pgmif_core.methods.registry import METHODS, Method, Weights
 from pgmif_core.metrics.paper import (
+    Reading,
     contrast_correlation,
     contrast_to_noise_ratio,
     generalized_sobel,
@@ -62,16 +63,19 @@ def t2w_where_alone(
 
 
 def cnr(volume: NDArray, patient: PatientSlices, pooled: bool = True) -> float:
-    """CNR (Eq. 8) of a fused volume over the patient's pooled tumour and reference regions."""
+    """CNR (Eq. 8) of a fused volume over the patient's tumour and reference regions, σ of the reference
+    pooled over slices or within them."""
     masks = np.asarray(patient.gtv), np.asarray(patient.reference)
     return contrast_to_noise_ratio(volume, *masks, pooled)
 
 
-def sobel_against(volume: NDArray, patient: PatientSlices, modality: int) -> float:
+def sobel_against(
+    volume: NDArray, patient: PatientSlices, modality: int, reading: Reading = "crop"
+) -> float:
     """Generalized Sobel (Eq. 12) of a fused volume against one source, in the tumour."""
     planes = np.flatnonzero(patient.gtv.any(axis=(1, 2)))
     source = patient.sources[planes, modality]
-    return generalized_sobel(volume[planes], source, np.asarray(patient.gtv[planes]))
+    return generalized_sobel(volume[planes], source, np.asarray(patient.gtv[planes]), reading)
 
 
 def fidelity(
@@ -101,24 +105,29 @@ def validation_row(
 ) -> dict[str, float]:
     """Medians over validation patients of CNR, Q and fidelity, and the score: what 02 watches.
 
-    The score of a patient is CNR ÷ |CNR of untouched T2w| + Q ÷ Q of untouched T2w (Q summed over
-    T1w and T2w): the paper's two measures in equal parts; 2 for T2w itself where its CNR is positive.
+    The score is CNR ÷ |CNR of the better untouched source| + Q ÷ Q of untouched T2w (Q summed over T1w
+    and T2w), of medians over patients: the paper's two measures in equal parts. (Of medians, because a
+    patient whose tumour is as bright as its reference would be divided by nearly 0.)
     """
+    parts = list(map(measured_slices, patients))
     rows = []
-    for patient in map(measured_slices, patients):
+    for patient in parts:
         volume = _finite(fuse_learned(_slices(patient), generator), "the generator")
-        row = _paper_measures(volume, patient)
-        unchanged = _paper_measures(np.asarray(patient.sources[:, T2W]), patient)
-        sharpness, before = (values["q_t1w"] + values["q_t2w"] for values in (row, unchanged))
-        score = row["cnr"] / abs(unchanged["cnr"]) + sharpness / before
-        rows.append({**row, **fidelity(volume, patient, epsilon), "score": score})
-    return pd.DataFrame(rows).median().to_dict()
+        rows.append({**_paper_measures(volume, patient), **fidelity(volume, patient, epsilon)})
+    row = pd.DataFrame(rows).median().to_dict()
+    before = baseline_row(parts)
+    sharpness, unchanged = (values["q_t1w"] + values["q_t2w"] for values in (row, before))
+    score = row["cnr"] / abs(before["cnr_better_source"]) + sharpness / unchanged
+    return {**row, "score": score}
 
 
 def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
-    """Medians of CNR and Q of untouched T2w: what validation patients are compared with."""
-    parts = map(measured_slices, patients)
-    rows = [_paper_measures(np.asarray(p.sources[:, T2W]), p) for p in parts]
+    """Medians of CNR and Q of untouched T2w: what validation patients are compared with; and of each
+    patient's better untouched source the CNR, `cnr_better_source`."""
+    rows = []
+    for part in map(measured_slices, patients):
+        t2w = _paper_measures(np.asarray(part.sources[:, T2W]), part)
+        rows.append({**t2w, "cnr_better_source": max(t2w["cnr"], cnr(part.sources[:, T1W], part))})
     return pd.DataFrame(rows).median().to_dict()
 
 

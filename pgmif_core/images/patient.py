@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pgmif_core.images.modalities import T2W
-from pgmif_core.images.regions import head_mask, reference_region
+from pgmif_core.images.regions import Choice, head_mask, reference_region
 from pgmif_core.images.slices import SIGNAL, normalised_slices
 from pgmif_core.images.windows import windowed
 
@@ -25,7 +25,8 @@ class PatientSlices(NamedTuple):
     """One patient: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
 
     `grid` is the geometry of the slices; write fused volumes on it. `imaged`: where every source has an
-    image; None: everywhere.
+    image; None: everywhere. `ranges` (slices, m, 2): the intensities that 0 and 1 stand for in each slice;
+    None: the same in all.
     """
 
     subject: str
@@ -34,6 +35,7 @@ class PatientSlices(NamedTuple):
     reference: NDArray[np.bool_]
     grid: sitk.Image
     imaged: NDArray[np.bool_] | None = None
+    ranges: NDArray[np.float32] | None = None
 
     @property
     def volumes(self) -> NDArray[np.float32]:
@@ -44,6 +46,13 @@ class PatientSlices(NamedTuple):
     def largest(self) -> int:
         """The slice with the most tumour."""
         return largest_slice(self.gtv)
+
+    @property
+    def shown(self) -> int:
+        """The slice with the most tumour of those with reference region; of all where there is none."""
+        beside = np.asarray(self.reference).any(axis=(1, 2), keepdims=True)
+        both = self.gtv & beside
+        return largest_slice(both if both.any() else self.gtv)
 
     @property
     def head(self) -> NDArray[np.bool_]:
@@ -57,10 +66,12 @@ class PatientSlices(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """`sources` (slices, m, h, w) in [0, 1] on the slices, and where each, by its name, was imaged."""
+    """`sources` (slices, m, h, w) in [0, 1] on the slices, where each, by its name, was imaged, and the
+    `ranges` (slices, m, 2) of its intensities."""
 
     sources: NDArray[np.float32]
     parts: dict[str, NDArray[np.bool_]]
+    ranges: NDArray[np.float32]
 
     @property
     def imaged(self) -> NDArray[np.bool_]:
@@ -93,8 +104,9 @@ def place_sources(
     """
     placed = {name: normalised_slices(windowed(image, name), grid, transforms.get(name))
               for name, image in images.items()}
-    return Placed(np.stack([planes for planes, _ in placed.values()], axis=1),
-                  {name: part for name, (_, part) in placed.items()})
+    return Placed(np.stack([each.planes for each in placed.values()], axis=1),
+                  {name: each.imaged for name, each in placed.items()},
+                  np.stack([each.ranges for each in placed.values()], axis=1))
 
 
 def patient_of(
@@ -107,15 +119,22 @@ def patient_of(
     imaged = placed.imaged
     nothing = np.zeros_like(imaged)
     gtv = nothing if drawn is None else drawn & placed.covered & imaged
-    return PatientSlices(subject, placed.sources, gtv, nothing, grid, imaged)
+    return PatientSlices(subject, placed.sources, gtv, nothing, grid, imaged, placed.ranges)
 
 
-def with_reference(patient: PatientSlices, *limits_mm: float) -> PatientSlices:
-    """The patient with the calmest window near its tumour; `limits_mm` as of `reference_region`: side,
-    nearest, farthest. Raises ValueError where there is no tumour or no such window."""
-    _, row, column = patient.spacing_mm
+def with_reference(
+    patient: PatientSlices, *limits_mm: float, choice: Choice = "tissue"
+) -> PatientSlices:
+    """The patient with a homogeneous region near its tumour, in slices that every source shows.
+
+    `limits_mm` (side, nearest, farthest) and `choice` as of `reference_region`. Raises ValueError where
+    there is no tumour or no such region.
+    """
+    shown = patient.sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
+    imaged = shown & np.ones_like(patient.gtv) if patient.imaged is None else shown & patient.imaged
     region = reference_region(
-        patient.volumes, np.asarray(patient.gtv), (row, column), *limits_mm, imaged=patient.imaged)
+        patient.volumes, np.asarray(patient.gtv), patient.spacing_mm, *limits_mm,
+        imaged=imaged, ranges=patient.ranges, choice=choice)
     return patient._replace(reference=region)
 
 
@@ -135,6 +154,7 @@ def measured_slices(patient: PatientSlices) -> PatientSlices:
 
 def slices_of(patient: PatientSlices, planes: NDArray[np.bool_]) -> PatientSlices:
     """Some slices of a patient; `grid` stays that of all."""
-    names = [n for n in ("sources", "gtv", "reference", "imaged") if getattr(patient, n) is not None]
-    arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names}
+    names = ("sources", "gtv", "reference", "imaged", "ranges")
+    arrays = {n: np.asarray(getattr(patient, n)[planes]) for n in names
+              if getattr(patient, n) is not None}
     return patient._replace(**arrays)

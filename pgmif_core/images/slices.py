@@ -1,5 +1,6 @@
 """From registered volumes to what the network sees: upright slices of 192×192, min-max each."""
 
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,6 +14,32 @@ ANTIALIAS_FROM = 1.2
 THICK_SLICES = 1.5
 
 
+class NormalisedSlices(NamedTuple):
+    """A sequence on the slices: `planes` (slices, h, w) in [0, 1], where it was `imaged` (boolean), and
+    `ranges` (slices, 2), the intensities that 0 and 1 stand for in each slice."""
+
+    planes: NDArray[np.float32]
+    imaged: NDArray[np.bool_]
+    ranges: NDArray[np.float32]
+
+
+def slice_ranges(
+    volume: NDArray, imaged: NDArray | None = None, floor: float = 0.0
+) -> NDArray[np.float32]:
+    """Least and largest intensity of each slice of (slices, h, w): (slices, 2), as `minmax_per_slice`
+    takes them. Raises ValueError on NaN or infinite values."""
+    if not np.isfinite(volume).all():
+        raise ValueError("the volume holds NaN or infinite values")
+    known = np.ones(volume.shape, bool) if imaged is None else imaged
+    low = np.where(known, volume, np.inf).min(axis=(1, 2))
+    high = np.where(known, volume, -np.inf).max(axis=(1, 2))
+    seen = known.any(axis=(1, 2))
+    low, high = (np.where(seen, x, 0).astype(np.float32) for x in (low, high))
+    near = (low >= floor) & (low - floor <= NEAR_ZERO * (high - low))
+    low = np.where(near & ~known.all(axis=(1, 2)), np.float32(floor), low)
+    return np.stack((low, high), axis=-1)
+
+
 def minmax_per_slice(
     volume: NDArray, imaged: NDArray | None = None, floor: float = 0.0
 ) -> NDArray[np.float32]:
@@ -24,18 +51,10 @@ def minmax_per_slice(
     on NaN or infinite values.
     """
     volume = np.asarray(volume, dtype=np.float32)
-    if not np.isfinite(volume).all():
-        raise ValueError("the volume holds NaN or infinite values")
-    known = np.ones(volume.shape, bool) if imaged is None else imaged
-    low = np.where(known, volume, np.inf).min(axis=(1, 2), keepdims=True)
-    high = np.where(known, volume, -np.inf).max(axis=(1, 2), keepdims=True)
-    seen = known.any(axis=(1, 2), keepdims=True)
-    low, high = (np.where(seen, x, 0).astype(np.float32) for x in (low, high))
-    near = (low >= floor) & (low - floor <= NEAR_ZERO * (high - low))
-    low = np.where(near & ~known.all(axis=(1, 2), keepdims=True), np.float32(floor), low)
-    extent = high - low
+    low, high = slice_ranges(volume, imaged, floor).T[..., None, None]
     scaled = np.zeros_like(volume)
-    np.divide(volume - low, extent, out=scaled, where=(extent > 0) & known)
+    known = np.ones(volume.shape, bool) if imaged is None else imaged
+    np.divide(volume - low, high - low, out=scaled, where=(high > low) & known)
     return np.clip(scaled, 0, 1)
 
 
@@ -103,10 +122,9 @@ def place_on_slices(
 
 def normalised_slices(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A sequence on the slice grid, (slices, h, w) in [0, 1], and where it was imaged."""
-    imaged = imaged_part(image, grid, transform)
+) -> NormalisedSlices:
+    """A sequence on the slice grid, min-max normalised slice by slice."""
+    imaged, floor = imaged_part(image, grid, transform), air_level(image)
     placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform))
-    return minmax_per_slice(placed, imaged, air_level(image)), imaged
-
-
+    planes = minmax_per_slice(placed, imaged, floor)
+    return NormalisedSlices(planes, imaged, slice_ranges(placed, imaged, floor))

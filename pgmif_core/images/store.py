@@ -14,7 +14,7 @@ from pgmif_core.images.patient import PatientSlices
 
 
 def array_path(store: Path, subject: str, name: str) -> Path:
-    """Where an array of a stored patient lies: sources, gtv, reference or imaged."""
+    """Where an array of a stored patient lies: sources, gtv, reference, imaged or ranges."""
     return store / f"{subject}_{name}.npy"
 
 
@@ -32,6 +32,7 @@ def write_patient(
         "gtv": patient.gtv,
         "reference": patient.reference,
         "imaged": np.ones_like(patient.gtv) if patient.imaged is None else patient.imaged,
+        "ranges": _one_range(patient) if patient.ranges is None else patient.ranges,
     }
     paths = {name: array_path(store, patient.subject, name) for name in arrays}
     for name, array in arrays.items():
@@ -78,11 +79,16 @@ def read_patient(store: Path, subject: str) -> PatientSlices:
     grid.SetSpacing(geometry["spacing_mm"])
     grid.SetDirection(geometry["direction"])
     grid.SetOrigin(geometry["origin_mm"])
-    sources, gtv, reference, imaged = (
+    sources, gtv, reference, imaged, ranges = (
         np.load(array_path(store, subject, name), mmap_mode="r")
-        for name in ("sources", "gtv", "reference", "imaged")
+        for name in ("sources", "gtv", "reference", "imaged", "ranges")
     )
-    return PatientSlices(subject, sources, gtv, reference, grid, imaged)
+    return PatientSlices(subject, sources, gtv, reference, grid, imaged, ranges)
+
+
+def _one_range(patient: PatientSlices) -> NDArray[np.float32]:
+    slices, modalities = patient.sources.shape[:2]
+    return np.tile(np.float32((0, 1)), (slices, modalities, 1))
 
 
 def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:

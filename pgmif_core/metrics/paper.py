@@ -1,11 +1,14 @@
 """Contrast-to-noise ratio, inter-patient CV and the generalized Sobel operator, on NumPy arrays."""
 
+from typing import Literal, get_args
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pgmif_core.gradients import sobel_magnitude
 
+Reading = Literal["crop", "crop_mean", "contour", "slice"]  # of "crop, then filter" in the paper
 ROUNDING = 1e-12  # of the values: less is no noise, and no mean other than 0
 NO_CHANGE = float(np.tanh(0.5))  # generalized Sobel of an image with itself
 
@@ -71,6 +74,21 @@ def contrast_to_noise_ratio(
     return float((inside.mean() - outside.mean()) / noise)
 
 
+def between_slices_share(image: NDArray, reference: NDArray) -> float:
+    """Share of the reference region's pooled variance σ_r² (Eq. 8) that lies between slices, in [0, 1].
+
+    `image` (slices, h, w), `reference` boolean like it. Above one half σ_r is mostly the steps between
+    slices (min-max of each slice, other tissue), not noise. 0 where the region is constant.
+
+    >>> image = np.array([[[0.0, 2.0]], [[4.0, 6.0]]])  # slice means 1 and 5, variance 1 in each
+    >>> between_slices_share(image, image >= 0)
+    0.8
+    """
+    variance = _masked("reference", image, reference).var()
+    share = 1 - _within_slices(image, reference) ** 2 / variance if variance > 0 else 0.0
+    return float(np.clip(share, 0, 1))
+
+
 def _within_slices(image: NDArray, mask: NDArray) -> float:
     stacks = (np.asarray(x).reshape(-1, *np.shape(x)[-2:]) for x in (image, mask))
     planes = zip(*stacks, strict=True)
@@ -96,19 +114,42 @@ def inter_patient_cv(values: ArrayLike) -> float:
     return float(values.std(ddof=1) / values.mean() * 100)
 
 
-def _edge_strengths(fused: NDArray, source: NDArray, tumour: NDArray) -> tuple[NDArray, NDArray]:
+def _edge_strengths(
+    fused: NDArray, source: NDArray, tumour: NDArray, reading: Reading
+) -> tuple[NDArray, NDArray]:
+    """Sobel magnitudes of both images at the pixels that count under a reading of the paper."""
+    if reading not in get_args(Reading):
+        raise ValueError(f"reading: expected one of {', '.join(get_args(Reading))}, found {reading!r}")
     if np.shape(fused) != np.shape(source):
         raise ValueError(f"fused {np.shape(fused)} and source {np.shape(source)} differ in shape: "
                          "expected one, found two")
     if np.ndim(fused) < 2:
         raise ValueError(f"expected images (…, h, w), found shape {np.shape(fused)}")
     both = [_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
-    images = torch.from_numpy(np.stack(both))
-    g_fused, g_source = sobel_magnitude(images).numpy()
-    return _masked("tumour", g_fused, tumour), _masked("tumour", g_source, tumour)
+    _masked("tumour", both[0], tumour)
+    planes = np.shape(fused)[-2:]
+    images, inside = np.reshape(both, (2, -1, *planes)), np.reshape(tumour, (-1, *planes))
+    if reading == "contour":
+        images = np.where(inside, images, 0.0)
+    strengths = []
+    for k in np.flatnonzero(inside.any(axis=(1, 2))):
+        box = _bounds(inside[k]) if reading.startswith("crop") else (slice(None), slice(None))
+        counted = np.ones_like(inside[k][box]) if reading == "crop_mean" else inside[k][box]
+        cropped = np.ascontiguousarray(images[:, k][(slice(None), *box)])
+        strengths.append(sobel_magnitude(torch.from_numpy(cropped)).numpy()[:, counted])
+    g_fused, g_source = np.concatenate(strengths, axis=1)
+    return g_fused, g_source
 
 
-def generalized_sobel(fused: NDArray, source: NDArray, tumour: NDArray) -> float:
+def _bounds(mask: NDArray) -> tuple[slice, ...]:
+    """The smallest box of rows and columns around a mask (h, w) that is not empty."""
+    along = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
+    return tuple(slice(where[0], where[-1] + 1) for where in along)
+
+
+def generalized_sobel(
+    fused: NDArray, source: NDArray, tumour: NDArray, reading: Reading = "crop"
+) -> float:
     """Generalized Sobel operator Q (Eq. 12), mean over tumour pixels. Higher is better, in [0, 1].
 
     Q = mean tanh(Δ/2) with Δ = g_fused / g_source, which equals (1 − e^−Δ)/(1 + e^−Δ). Arrays are
@@ -116,28 +157,36 @@ def generalized_sobel(fused: NDArray, source: NDArray, tumour: NDArray) -> float
     (nothing changed) and g_source = 0 < g_fused as Q = 1. `fused is source` gives tanh(½) = 0.4621
     (`NO_CHANGE`). Note: sharpening and noise raise it.
 
+    The paper crops each image to the tumour and then filters, which can be read in four ways. "crop":
+    cut to the box around the tumour (edge pixels replicated), filtered, tumour pixels counted.
+    "crop_mean": the same, the whole box counted. "contour": all but the tumour is 0, so that its outline
+    counts as an edge. "slice": filtered first, so that pixels of the outline see what lies beyond.
+    Raises ValueError on another reading, an empty or misshapen mask, NaN.
+
     >>> x = np.random.default_rng(0).random((4, 4))
     >>> [round(generalized_sobel(y, x, x > 0), 4) for y in (0 * x, x, 2 * x)]  # 0, tanh ½, tanh 1
     [0.0, 0.4621, 0.7616]
     """
-    g_fused, g_source = _edge_strengths(fused, source, tumour)
+    g_fused, g_source = _edge_strengths(fused, source, tumour, reading)
     ratio = np.ones_like(g_fused)
     np.divide(g_fused, g_source, out=ratio, where=g_source > 0)
     ratio[(g_source == 0) & (g_fused > 0)] = np.inf
     return float(np.tanh(ratio / 2).mean())
 
 
-def petrovic_xydeas(fused: NDArray, source: NDArray, tumour: NDArray) -> float:
+def petrovic_xydeas(
+    fused: NDArray, source: NDArray, tumour: NDArray, reading: Reading = "crop"
+) -> float:
     """Edge preservation min(g_F, g_A) / max(g_F, g_A) (Eq. 11, Petrović & Xydeas 2005), mean.
 
     In [0, 1], 1 where edge strength is unchanged: unlike Eq. 12 it punishes sharpening as much as
-    blurring. 0/0 counts as 1.
+    blurring. 0/0 counts as 1. `reading` and errors as of `generalized_sobel`.
 
     >>> x = np.random.default_rng(0).random((4, 4))
     >>> [round(petrovic_xydeas(y, x, x > 0), 4) for y in (x / 2, x, 2 * x)]
     [0.5, 1.0, 0.5]
     """
-    g_fused, g_source = _edge_strengths(fused, source, tumour)
+    g_fused, g_source = _edge_strengths(fused, source, tumour, reading)
     smaller, larger = np.minimum(g_fused, g_source), np.maximum(g_fused, g_source)
     return float(np.divide(smaller, larger, out=np.ones_like(larger), where=larger > 0).mean())
 

@@ -12,7 +12,7 @@ from pgmif_core.methods.pgmif_plus import PlusSettings, standardised
 def partial(odd, keep):
     """A patient whose T1w shows only part of the slices' columns."""
     grid = slice_grid(odd.T2w, 96)
-    t2w, _ = normalised_slices(odd.T2w, grid)
+    t2w = normalised_slices(odd.T2w, grid).planes
     imaged = np.ones(t2w.shape, bool)
     imaged[:, :, keep:] = False
     sources = np.stack([np.where(imaged, t2w * 0.8, 0), t2w], axis=1).astype(np.float32)

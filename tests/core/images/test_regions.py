@@ -15,10 +15,10 @@ def test_the_calmest_window_is_not_looked_for_where_nothing_was_imaged():
     tumour[0, 25:35, 30:38] = True
     imaged = np.ones((1, 60, 60), bool)
     imaged[:, :, 40:] = False
-    region = reference_region(sources, tumour, (1.0, 1.0), imaged=imaged)
+    region = reference_region(sources, tumour, (3.0, 1.0, 1.0), imaged=imaged)
     assert region.any()
     assert not (region & ~imaged).any()
-    assert (reference_region(sources, tumour, (1.0, 1.0)) & ~imaged).any()
+    assert (reference_region(sources, tumour, (3.0, 1.0, 1.0)) & ~imaged).any()
 
 
 def head_scene():
@@ -36,7 +36,7 @@ def head_scene():
 
 def test_reference_is_the_calm_window_near_the_tumour():
     sources, tumour, calm = head_scene()
-    reference = reference_region(sources, tumour, (1.0, 1.0))
+    reference = reference_region(sources, tumour, (3.0, 1.0, 1.0))
     assert not reference[1].any()
     rows, columns = np.nonzero(reference[0])
     assert reference.sum() == 100
@@ -49,7 +49,7 @@ def test_reference_is_the_calm_window_near_the_tumour():
 def test_reference_against_a_slow_search():
     sources, tumour, _ = head_scene()
     sources += np.random.default_rng(1).normal(0, 0.01, sources.shape)
-    reference = reference_region(sources, tumour, (2.0, 1.5), 11.0, 3.0, 25.0)
+    reference = reference_region(sources, tumour, (3.0, 2.0, 1.5), 11.0, 3.0, 25.0, choice="slice")
     head = head_mask(sources)[0]
     distance = ndimage.distance_transform_edt(~tumour[0], sampling=(2.0, 1.5))
     height, width = round(11 / 2.0), round(11 / 1.5)
@@ -68,12 +68,98 @@ def test_reference_against_a_slow_search():
     assert np.array_equal(reference[0], expected)
 
 
+def tissue_scene():
+    """Five slices with a tumour beside a calm tissue that is always there and three calmer mosaics.
+
+    The tissue (0.6) fills a square in every slice but the last; elsewhere noise, and in each slice one
+    flatter square of another level.
+    """
+    rng = np.random.default_rng(3)
+    sources = 0.4 + rng.normal(0, 0.06, (2, 5, 70, 70))
+    for k in range(5):
+        for m in range(2):
+            if k < 4:
+                sources[m, k, 40:54, 40:54] = 0.6 + rng.normal(0, 0.01, (14, 14))
+            sources[m, k, 12:26, 12:26] = 0.2 + 0.15 * k + rng.normal(0, 0.002, (14, 14))
+    sources[:, :, :3] = sources[:, :, -3:] = 0
+    tumour = np.zeros((5, 70, 70), bool)
+    tumour[:, 30:36, 30:36] = True
+    return sources, tumour
+
+
+def test_one_tissue_is_followed_through_the_slices():
+    sources, tumour = tissue_scene()
+    region = reference_region(sources, tumour, (4.0, 1.0, 1.0))
+    assert region[:4].any(axis=(1, 2)).all()
+    assert not region[4].any()  # the tissue is not there
+    inside = np.zeros_like(region)
+    inside[:, 40:54, 40:54] = True
+    assert not (region & ~inside).any()
+    mosaic = reference_region(sources, tumour, (4.0, 1.0, 1.0), choice="slice")
+    squares = np.zeros_like(region)
+    squares[:, 12:26, 12:26] = True
+    assert mosaic[4].any()
+    assert not (mosaic & ~squares).any()  # the calmest windows, each of another level
+    assert sources[0][mosaic].std() > 10 * sources[0][region].std()
+
+
+def test_slices_are_brought_to_one_scale_for_the_choice():
+    sources, tumour = tissue_scene()
+    expected = reference_region(sources, tumour, (4.0, 1.0, 1.0))
+    rng = np.random.default_rng(5)
+    low, high = rng.uniform(-1, -0.2, (5, 2)), rng.uniform(1, 3, (5, 2))
+    ranges = np.stack((low, high), axis=-1)
+    flickering = (sources - low.T[..., None, None]) / (high - low).T[..., None, None]
+    found = reference_region(flickering, tumour, (4.0, 1.0, 1.0), ranges=ranges)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(reference_region(flickering, tumour, (4.0, 1.0, 1.0)), expected)
+
+
+def test_no_other_tissue_has_less_pooled_variance():
+    """Against a slow search: any tissue (a grid of levels), its nearest window in every slice."""
+    rng = np.random.default_rng(7)
+    sources = ndimage.gaussian_filter(rng.normal(0.5, 1.0, (2, 3, 36, 40)), (0, 0, 3, 3)) + 0.5
+    tumour = np.zeros((3, 36, 40), bool)
+    tumour[:, 16:20, 18:22] = True
+    spacing = (5.0, 2.0, 2.0)
+    region = reference_region(sources, tumour, spacing)
+    head, distance = head_mask(sources), ndimage.distance_transform_edt(~tumour, sampling=spacing)
+    spread = [np.ptp(np.percentile(s[head], (1, 99))) for s in sources]
+    scaled = sources / np.reshape(spread, (2, 1, 1, 1))
+    windows = []
+    for k in range(3):
+        windows.append([
+            scaled[:, k, top : top + 5, left : left + 5].reshape(2, -1)
+            for top in range(32) for left in range(36)
+            if head[k, top : top + 5, left : left + 5].all()
+            and distance[k, top : top + 5, left : left + 5].min() >= 3
+            and distance[k, top + 2, left + 2] <= 25
+        ])
+    best = np.inf
+    for a in np.linspace(scaled[0].min(), scaled[0].max(), 25):
+        for b in np.linspace(scaled[1].min(), scaled[1].max(), 25):
+            level = np.array([[a], [b]])
+            parts = [min(w, key=lambda x: ((x - level) ** 2).sum()) for w in windows]
+            best = min(best, np.concatenate(parts, axis=1).var(axis=1).sum())
+    found = scaled[:, region].var(axis=1).sum()
+    assert found <= 1.05 * best
+
+
+def test_distances_of_a_tissue_are_three_dimensional():
+    sources, tumour = tissue_scene()
+    tumour[:2] = tumour[3:] = False
+    tumour[3, 40:54, 40:54] = True  # above the tissue of slice 2, which alone has a tumour of its own
+    for spacing, above in ((4.0, True), (1.0, False)):
+        region = reference_region(sources, tumour, (spacing, 1.0, 1.0))
+        assert region[2, 40:54, 40:54].any() == above
+
+
 def test_reference_never_sees_the_fused_image_and_refuses_the_impossible():
     sources, tumour, _ = head_scene()
     with pytest.raises(ValueError, match="tumour mask is empty"):
-        reference_region(sources, np.zeros_like(tumour), (1, 1))
+        reference_region(sources, np.zeros_like(tumour), (3, 1, 1))
     with pytest.raises(ValueError, match="expected a 60 mm window inside the head"):
-        reference_region(sources, tumour, (1, 1), window_mm=60)
+        reference_region(sources, tumour, (3, 1, 1), window_mm=60)
 
 
 def test_head_mask_leaves_air_out_unless_filled():
@@ -82,3 +168,9 @@ def test_head_mask_leaves_air_out_unless_filled():
     assert head_mask(sources, fill=True)[0, 25, 65]
     assert not head_mask(sources, fill=True)[0, 1, 1]
     assert not head_mask(np.zeros((2, 1, 5, 5))).any()
+
+
+def test_an_unknown_choice_of_region_is_refused():
+    sources, tumour, _ = head_scene()
+    with pytest.raises((ValueError, TypeError), match="tissue.*slice"):
+        reference_region(sources, tumour, (3, 1, 1), choice="calm")
