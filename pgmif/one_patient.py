@@ -89,8 +89,8 @@ def measure(
     fused: sitk.Image, gtv: sitk.Image, sources: Mapping[str, sitk.Image],
     reference: sitk.Image | None = None, slice_size: int = 192,
 ) -> pd.DataFrame:
-    """CNR (Eq. 8; σ pooled, and within slices) and Q (Eq. 12) against each source, of the fused image and
-    of the sources.
+    """CNR (Eq. 8; σ pooled, and within slices) and Q (Eq. 12) against each source, of the fused image
+    and of the sources.
 
     All images must lie in one space (sources registered); each is resampled to the slices of the
     fused one. Values outside [0, 1] are min-max normalised per slice, sources always are. Without

@@ -22,7 +22,8 @@ def literal_cnr(image, tumour, reference) -> float:
 
 
 def literal_sobel(fused, source, tumour) -> float:
-    """Eq. 12, one pixel of the tumour after the other; slices continue past their edge."""
+    """Eq. 12, one pixel of the tumour after the other, each slice cut to the box around it; it continues
+    past its edge."""
     kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], float)
 
     def strength(plane, i, j):
@@ -33,7 +34,9 @@ def literal_sobel(fused, source, tumour) -> float:
 
     found = []
     for k, i, j in np.argwhere(tumour):
-        here, there = (strength(v[k], i, j) for v in (fused, source))
+        (top, left), (bottom, right) = (f(np.argwhere(tumour[k]), axis=0) for f in (np.min, np.max))
+        here, there = (strength(v[k, top : bottom + 1, left : right + 1], i - top, j - left)
+                       for v in (fused, source))
         ratio = here / there if there else (np.inf if here else 1.0)
         found.append(float(np.tanh(ratio / 2)))
     return sum(found) / len(found)

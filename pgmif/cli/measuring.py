@@ -52,8 +52,8 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
     assume_ras: AssumeRas = False, allow_outside: AllowOutside = False,
 ) -> None:
-    """Print CNR (Eq. 8; σ over all slices, and within slices) and generalized Sobel Q (Eq. 12) of a fused
-    image and of its sources.
+    """Print CNR (Eq. 8; σ over all slices, and within slices) and generalized Sobel Q (Eq. 12) of a
+    fused image and of its sources.
 
     Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source T1w.nii.gz --source T2w.nii.gz`
     """

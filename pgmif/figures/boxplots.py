@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pgmif.figures.colours import KIND_COLOURS, KIND_WORDS, PRINTED_COLOUR
+from pgmif.figures.colours import KIND_COLOURS, KIND_WORDS, PRINTED_COLOUR, READING_COLOURS
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named, ordered_methods
 from pgmif_core.metrics.paper import NO_CHANGE
@@ -81,8 +81,8 @@ def readings_figure(readings: pd.DataFrame, words: Mapping[str, str], label: str
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(names) + 1.2, 1, len(sources), sharey=True)
     for ax, source in zip(axes[0], sources, strict=True):
         part = readings[readings["reference"] == source].set_index(["reading", "method"])["median"]
-        for reading, marker in zip(words, "osx+", strict=True):
-            ax.plot(part[reading][names], range(len(names)), marker, markersize=4,
+        for reading, marker, colour in zip(words, "osx+", READING_COLOURS, strict=True):
+            ax.plot(part[reading][names], range(len(names)), marker, markersize=4, color=colour,
                     markerfacecolor="none", label=words[reading])
         ax.axvline(NO_CHANGE, color="k", linewidth=0.7, linestyle="--")
         ax.set_xlabel(f"median Q against {source}")

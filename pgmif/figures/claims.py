@@ -17,7 +17,7 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     ax = axes[0, 0]
     ax.axis("off")
     shown = claims[["claim", "paper", "here", "verdict"]].copy()
-    turned = claims["depends_on"] != ""
+    turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
     table = ax.table(shown.to_numpy(), colLabels=list(shown), loc="center", cellLoc="left",
                      colWidths=[0.46, 0.19, 0.17, 0.18])

@@ -22,6 +22,7 @@ KIND_WORDS = ("sources grey, learned blue, PGMIF+ purple, rules of the paper ora
 GTV_COLOUR = VERMILION
 REFERENCE_COLOUR = SKY
 OUTLINE_COLOURS = {"GTV": ORANGE, "reference": SKY}  # over grey images that move: of the viewer
+READING_COLOURS = (BLUE, ORANGE, GREEN, VERMILION)  # of the Sobel operator
 PRINTED_COLOUR = VERMILION  # what the paper prints
 VERDICT_COLOURS = {"holds": GREEN, "not reproduced": VERMILION, "cannot be tested": "#666666"}
 SOURCE_SHADES = (DARK_GREY, "#999999", "#8c6d31", "#7b4173", "#31a354", "#756bb1")  # of trivial curves

@@ -41,8 +41,8 @@ def qc_page(
     patient: PatientSlices, label: str, modalities: Sequence[str],
     transforms: Mapping[str, sitk.Transform | None],
 ) -> Figure:
-    """Per registered sequence: checkerboard with T2w, T2w's edges laid over, displacement; below, GTV and
-    reference region in up to six slices, because only an eye sees them in the wrong place.
+    """Per registered sequence: checkerboard with T2w, T2w's edges laid over, displacement; below, GTV
+    and reference region in up to six slices, because only an eye sees them in the wrong place.
     """
     k, moved = patient.shown, [m for m in modalities if m != "T2w"]
     figure = Figure(figsize=(7.2, 2.6 * len(moved) + 1.6), layout="constrained", dpi=110)
@@ -75,8 +75,8 @@ def _slices_strip(figure: SubFigure, patient: PatientSlices) -> None:
     both = np.asarray(patient.gtv | patient.reference)
     planes = np.flatnonzero(both.any(axis=(1, 2)))
     planes = planes[np.unique(np.linspace(0, len(planes) - 1, STRIP).round().astype(int))]
-    box = tuple(slice(max(0, where[0] - STRIP_MARGIN), where[-1] + 1 + STRIP_MARGIN)
-                for where in (np.flatnonzero(both.any(axis=(0, 2))), np.flatnonzero(both.any(axis=(0, 1)))))
+    along = (np.flatnonzero(both.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    box = tuple(slice(max(0, where[0] - STRIP_MARGIN), where[-1] + 1 + STRIP_MARGIN) for where in along)
     for ax, plane in zip(figure.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
         ax.imshow(patient.sources[plane, T2W][box], cmap="gray", vmin=0, vmax=1)
         _outlined(ax, patient, plane, box)

@@ -166,8 +166,8 @@ def measured_variant(
 def ablation_table(run: Run, name: str, values: Sequence[float] = ()) -> pd.DataFrame:
     """All values of an ablation on all test patients; trains what has to be trained.
 
-    Tidy: ablation, value, method, subject, cnr, cnr_within, q_<modality>, correlation. A training that was killed
-    goes on from its checkpoint.
+    Tidy: ablation, value, method, subject, cnr, cnr_within, q_<modality>, correlation. A training that
+    was killed goes on from its checkpoint.
     """
     ablation = ABLATIONS[name]
     rows: list[dict[str, Any]] = []

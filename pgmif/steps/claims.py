@@ -9,6 +9,7 @@ from pgmif_core.evaluation.summary import says_nothing
 from pgmif_core.methods.names import NOT_IN_COMPARISON, PRINTED, TARGET, method_named
 
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
+NOTHING = "nothing"  # of a verdict that depends on no other reading
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
 SMALLEST_SAMPLE = 4  # below 4 against 4 no Mann-Whitney P can fall under 0.05
 
@@ -137,7 +138,7 @@ def readings_of_claims(
 
     `cnr` and `sobel` hold summaries by what they were measured with, the ones in force first.
     `depends_on` names every other measurement under which a claim's verdict is another one, and that
-    verdict; "" where none changes it.
+    verdict; "nothing" where none changes it.
     """
     (_, own_cnr), (_, own_sobel) = next(iter(cnr.items())), next(iter(sobel.items()))
     claims = claims_table(own_cnr, own_sobel, seconds_per_pair)
@@ -147,7 +148,8 @@ def readings_of_claims(
         name: np.where(other["verdict"] == claims["verdict"], "", f"{name}: " + other["verdict"])
         for name, other in others.items()
     })
-    return claims.assign(depends_on=["; ".join(filter(None, row)) for row in turned.to_numpy()])
+    joined = ["; ".join(filter(None, row)) for row in turned.to_numpy()]
+    return claims.assign(depends_on=[each or NOTHING for each in joined])
 
 
 PLUS = "pgmif_plus"

@@ -18,29 +18,29 @@ def summarize_cnr(
 ) -> pd.DataFrame:
     """One row per method: median, quartiles, inter-patient CV, P against PGMIF; ours and printed.
 
-    `table` has columns subject, method and `column`, a CNR. `median_low` … `cv_high` are 95 % BCa bootstrap
-    intervals. With fewer than two patients CV and P are NaN, with fewer than five the intervals.
+    `table` has columns subject, method and `column`, a CNR. `median_low` … `cv_high` are 95 % BCa
+    bootstrap intervals. With fewer than two patients CV and P are NaN, with fewer than five these.
     """
     target = table.loc[table["method"] == TARGET, column]
     rows = []
     for name in ordered_methods(table["method"]):
-        values = table.loc[table["method"] == name, column]
+        own = table[table["method"] == name]
+        values = own[column]
         cv = bootstrap_interval(values, _cv)
         rows.append({
             "method": name,
             **spread_of(values),
-            "between_percent": table.loc[table["method"] == name, "between_percent"].median(),
             "cv_percent": inter_patient_cv(values) if len(values) > 1 else np.nan,
             "cv_low": cv.low,
             "cv_high": cv.high,
             "p_versus_pgmif": p_versus(target, values, name),
-        })
+        } | {c: own[c].median() for c in ("between_percent",) if c in own})
     return beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
 
 
 def cnr_table(run: Run) -> pd.DataFrame:
-    """Tidy CNR of all test patients and methods: subject, method, cnr (σ pooled over slices), cnr_within (σ
-    within slices), between_percent (of the reference's pooled variance, what lies between slices)."""
+    """Tidy CNR of all test patients and methods: subject, method, cnr (σ pooled over slices), cnr_within
+    (σ within slices), between_percent (of the reference's pooled variance, what is between slices)."""
     rows = []
     for subject in run.cohort.subjects("test"):
         patient = run.patient(subject)

@@ -16,7 +16,6 @@ from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods.names import TARGET, ordered_methods
 from pgmif_core.metrics.paper import Reading
 
-
 READINGS: tuple[Reading, ...] = get_args(Reading)
 READING_WORDS = {
     "crop": "cropped, then filtered", "crop_mean": "cropped, filtered, the whole crop counted",
@@ -62,7 +61,8 @@ def sobel_table(run: Run) -> pd.DataFrame:
 def readings_table(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """The summaries of Q under every reading, against every source: columns reading, reference, …"""
     return pd.concat([
-        summarize_sobel(table, published, reference, reading).assign(reading=reading, reference=reference)
+        summarize_sobel(table, published, reference, reading).assign(
+            reading=reading, reference=reference)
         for reading in READINGS for reference in table["reference"].unique()
     ], ignore_index=True)
 

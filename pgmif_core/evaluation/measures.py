@@ -100,6 +100,17 @@ def fidelity(
     }
 
 
+def patient_rows(
+    generator: Generator, patients: Iterable[PatientSlices], epsilon: float
+) -> list[dict[str, float]]:
+    """CNR, Q and fidelity of a generator's image, one row per patient (their measured slices)."""
+    rows = []
+    for patient in map(measured_slices, patients):
+        volume = _finite(fuse_learned(_slices(patient), generator), "the generator")
+        rows.append({**_paper_measures(volume, patient), **fidelity(volume, patient, epsilon)})
+    return rows
+
+
 def validation_row(
     generator: Generator, patients: Iterable[PatientSlices], epsilon: float
 ) -> dict[str, float]:
@@ -109,13 +120,9 @@ def validation_row(
     and T2w), of medians over patients: the paper's two measures in equal parts. (Of medians, because a
     patient whose tumour is as bright as its reference would be divided by nearly 0.)
     """
-    parts = list(map(measured_slices, patients))
-    rows = []
-    for patient in parts:
-        volume = _finite(fuse_learned(_slices(patient), generator), "the generator")
-        rows.append({**_paper_measures(volume, patient), **fidelity(volume, patient, epsilon)})
-    row = pd.DataFrame(rows).median().to_dict()
-    before = baseline_row(parts)
+    patients = list(patients)
+    row = pd.DataFrame(patient_rows(generator, patients, epsilon)).median().to_dict()
+    before = baseline_row(patients)
     sharpness, unchanged = (values["q_t1w"] + values["q_t2w"] for values in (row, before))
     score = row["cnr"] / abs(before["cnr_better_source"]) + sharpness / unchanged
     return {**row, "score": score}
@@ -134,6 +141,7 @@ def baseline_row(patients: Iterable[PatientSlices]) -> dict[str, float]:
 def _paper_measures(volume: NDArray, patient: PatientSlices) -> dict[str, float]:
     return {
         "cnr": cnr(volume, patient),
+        "cnr_within": cnr(volume, patient, pooled=False),
         "q_t1w": sobel_against(volume, patient, T1W),
         "q_t2w": sobel_against(volume, patient, T2W),
     }

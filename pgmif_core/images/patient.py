@@ -25,8 +25,8 @@ class PatientSlices(NamedTuple):
     """One patient: `sources` (slices, m, h, w) float32 in [0, 1]; masks (slices, h, w).
 
     `grid` is the geometry of the slices; write fused volumes on it. `imaged`: where every source has an
-    image; None: everywhere. `ranges` (slices, m, 2): the intensities that 0 and 1 stand for in each slice;
-    None: the same in all.
+    image; None: everywhere. `ranges` (slices, m, 2): the intensities that 0 and 1 stand for in each
+    slice; None: the same in all.
     """
 
     subject: str

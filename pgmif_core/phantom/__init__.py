@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from pgmif_core.phantom.acquisition import (
     Motion,
@@ -21,7 +22,7 @@ from pgmif_core.phantom.acquisition import (
     signal_map,
     true_displacement,
 )
-from pgmif_core.phantom.anatomy import label_grid, paint_head
+from pgmif_core.phantom.anatomy import STEP_MM, Grid, label_grid, paint_head
 from pgmif_core.phantom.tissues import SEQUENCES, tissue_attenuations, tissue_signals
 from pgmif_core.phantom.tumour import Tumour, grow_tumour
 
@@ -75,11 +76,7 @@ def make_phantom(
     """
     rng = np.random.default_rng(seed)
     anatomy_rng, tumour_rng, motion_rng, *scan_rngs = rng.spawn(5)
-    # never less than the full size: a smaller profile must see the same patients, not other ones
-    height = max(s.slices * s.thickness_mm for s in (size, FULL_SIZE))
-    grid = label_grid(height / 2 + 11)
-    labels, zyx = paint_head(anatomy_rng, grid)
-    labels, lesion = grow_tumour(tumour_rng, labels, zyx)
+    labels, grid, lesion = _anatomy(anatomy_rng, tumour_rng, size)
 
     rows, columns = round(230.4 / size.pixel_mm), round(201.6 / size.pixel_mm)
     t2w_grid = empty_image(
@@ -114,6 +111,34 @@ def make_phantom(
         scans["T1w"], scans["T2w"], gtv, displacement, lesion, motion,
         scans.get("ceT1w"), moves.get("ceT1w"), scans.get("CT"), moves.get("CT"),
     )
+
+
+def _anatomy(
+    anatomy_rng: np.random.Generator, tumour_rng: np.random.Generator, size: PhantomSize
+) -> tuple[NDArray[np.uint8], Grid, Tumour]:
+    """Tissue labels of a head with its tumour, their grid, and what the tumour is."""
+    # never less than the full size: a smaller profile must see the same patients, not other ones
+    height = max(s.slices * s.thickness_mm for s in (size, FULL_SIZE))
+    grid = label_grid(height / 2 + 11)
+    labels, zyx = paint_head(anatomy_rng, grid)
+    labels, lesion = grow_tumour(tumour_rng, labels, zyx)
+    return labels, grid, lesion
+
+
+def tissue_map(
+    seed: int, grid: sitk.Image, size: PhantomSize = FULL_SIZE
+) -> NDArray[np.uint8]:
+    """The tissue in the middle of each voxel of a grid in the phantom with this seed, as T2w sees it.
+
+    By its label in `tissues.tissue_labels`; (slices, h, w) uint8, air outside the anatomy.
+    """
+    anatomy_rng, tumour_rng = np.random.default_rng(seed).spawn(5)[:2]
+    labels, fine, _ = _anatomy(anatomy_rng, tumour_rng, size)
+    anatomy = sitk.GetImageFromArray(labels)
+    anatomy.SetSpacing([STEP_MM] * 3)
+    anatomy.SetOrigin([float(axis[0]) for axis in reversed(fine)])
+    placed = sitk.Resample(anatomy, grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+    return sitk.GetArrayFromImage(placed)
 
 
 def _ct_grid(size: PhantomSize, rng: np.random.Generator) -> sitk.Image:

@@ -106,7 +106,7 @@ def test_fuse_by_rule_and_evaluate(tmp_path):
     call("evaluate", tmp_path / "T2w.nrrd", *files, "--csv", tmp_path / "t.csv")
     fused, own = pd.read_csv(tmp_path / "t.csv").drop(columns="image").to_numpy()
     np.testing.assert_allclose(fused, own)  # raw intensities are normalised like those of sources
-    assert own[1] == pytest.approx(np.tanh(0.5), abs=1e-3)  # an image against itself
+    assert own[-1] == pytest.approx(np.tanh(0.5), abs=1e-3)  # an image against itself
     assert "no such file" in call("evaluate", tmp_path / "absent.nii.gz", "--gtv",
                                   tmp_path / "gtv.nrrd", "--source", tmp_path / "T2w.nrrd", code=2)
 

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from pgmif.figures.panels import checkerboard
 from pgmif.figures.qc import missing_parts, qc_flags, qc_page, strong_edges, write_qc_table
 from pgmif_core.images import registration
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.images.registration import register
 
 
@@ -63,6 +64,13 @@ def test_nothing_in_common_is_failed_and_flagged(deformed, monkeypatch):
     assert qc_flags({"stage": "failed"}, ("T1w", "T2w")) == "T1w not registered"
 
 
+def test_a_reference_whose_noise_is_steps_between_slices_is_flagged():
+    row = {"reference_slices": 4, "reference_between_percent_T1w": 50.0,
+           "reference_between_percent_T2w": 92.4}
+    assert qc_flags(row, ("T1w", "T2w")) == (
+        "92 % of the reference's variance on T2w is between slices")
+
+
 def test_checkerboard_and_edges():
     board = checkerboard(np.zeros((9, 13)), np.ones((9, 13)), 3)
     assert board.mean() == pytest.approx(0.5, abs=0.15)
@@ -74,14 +82,20 @@ def test_checkerboard_and_edges():
 
 
 def test_a_page_per_patient_and_a_sortable_table(deformed, tmp_path):
-    plane = np.random.default_rng(0).random((48, 40))
+    volume = np.random.default_rng(0).random((3, 3, 48, 40), dtype=np.float32)
+    gtv, reference = np.zeros((2, 3, 48, 40), bool)
+    gtv[:, 10:14, 10:14], gtv[0, 10:20, 10:20], reference[1:, 30:34, 20:24] = True, True, True
     grid = sitk.Image([40, 48, 3], sitk.sitkFloat32)
-    page = qc_page("sub-1", "a cohort", {"T1w": plane, "T2w": plane, "CT": plane}, grid, 1,
-                   {"T1w": None, "T2w": None, "CT": sitk.TranslationTransform(3, (0.0, 3.0, 4.0))},
-                   plane > 0.95)
-    titles = [ax.get_title() for ax in page.axes if ax.get_title()]
-    assert titles[3:] == ["CT / T2w, GTV", "CT, edges of T2w", "displacement (mm)"]
-    assert page.axes[5].images[0].get_array().max() == pytest.approx(5)
+    patient = PatientSlices("sub-1", volume, gtv, reference, grid)
+    page = qc_page(patient, "a cohort", ("T1w", "T2w", "CT"),
+                   {"T1w": None, "T2w": None, "CT": sitk.TranslationTransform(3, (0.0, 3.0, 4.0))})
+    axes = [ax for ax in page.axes if ax.get_title()]
+    assert [ax.get_title() for ax in axes[3:]] == [
+        "CT / T2w, GTV, reference", "CT, edges of T2w", "displacement (mm)", "T2w 0", "T2w 1", "T2w 2"]
+    assert axes[5].images[0].get_array().max() == pytest.approx(5)
+    assert page.get_suptitle() == "sub-1, slice 1: a cohort"  # the largest with a reference region
+    outlines = [len(ax.collections) for ax in axes[6:]]
+    assert outlines == [1, 2, 2]
     page.savefig(tmp_path / "sub-1.png")
     table = pd.DataFrame({"subject": ["sub-1", "sub-2"], "rigid_mm": [1.5, np.nan],
                           "flags": ["", "<far>"]})

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers.tidy_tables import NAMES, tidy
 
-from pgmif.steps.claims import claims_table, plus_aims
+from pgmif.steps.claims import claims_table, plus_aims, readings_of_claims
 from pgmif.steps.cnr_boxplots import summarize_cnr
 from pgmif.steps.sobel_analysis import summarize_sobel
 
@@ -49,6 +49,26 @@ def test_cv_of_mixed_signs_is_not_a_spread(published):
     table = claims(published, others=-0.8)
     row = table.loc["PGMIF has the lowest inter-patient CV of CNR"]
     assert row["verdict"] == "cannot be tested"
+
+
+def summary_of(published, value, **means):
+    return summarize_cnr(tidy("cnr", dict.fromkeys(NAMES, value) | means, 10), published)
+
+
+def test_claims_say_on_which_measurement_they_depend(published):
+    won, lost = summary_of(published, 0.8, pgmif=1.2), summary_of(published, 1.2, pgmif=0.8)
+    sobel = pd.concat([
+        summarize_sobel(tidy("q", dict.fromkeys(NAMES, 0.5) | {"pgmif": 0.6}, 10, r), published, r)
+        .assign(reference=r) for r in ("T1w", "T2w")
+    ])
+    table = readings_of_claims(
+        {"pooled": won, "within": lost}, {"cropped": sobel, "filtered first": sobel}, 0.02
+    ).set_index("claim")
+    pd.testing.assert_frame_equal(table.drop(columns="depends_on"),
+                                  claims_table(won, sobel, 0.02).set_index("claim"))
+    assert table.loc["PGMIF has the highest median CNR", "depends_on"] == "within: not reproduced"
+    assert table.loc["CNR: PGMIF above T2w", "depends_on"] == "within: not reproduced"
+    assert (table.loc[table.index.str.startswith("Sobel"), "depends_on"] == "nothing").all()
 
 
 NAMES_OF_AIMS = ("t1w", "t2w", "pgmif", "pgmif_plus", "t2w_standardised")

@@ -172,5 +172,5 @@ def test_head_mask_leaves_air_out_unless_filled():
 
 def test_an_unknown_choice_of_region_is_refused():
     sources, tumour, _ = head_scene()
-    with pytest.raises((ValueError, TypeError), match="tissue.*slice"):
+    with pytest.raises((ValueError, TypeError), match=r"tissue.*slice"):
         reference_region(sources, tumour, (3, 1, 1), choice="calm")

@@ -1,6 +1,7 @@
 """The paper's metrics: CNR, inter-patient CV, generalized Sobel."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from scipy import ndimage, stats
 
 from pgmif_core.metrics.paper import (
     NO_CHANGE,
+    Reading,
+    between_slices_share,
     contrast_correlation,
     contrast_to_noise_ratio,
     generalized_sobel,
@@ -95,6 +98,51 @@ def test_generalized_sobel_against_scipy_and_the_printed_equation():
     assert generalized_sobel(fused, source, mask) == pytest.approx(expected)
     original = np.where(delta > 1, 1 / delta, delta).mean()
     assert petrovic_xydeas(fused, source, mask) == pytest.approx(original)
+
+
+@pytest.mark.parametrize("reading", ["crop", "crop_mean", "contour", "slice"])
+def test_every_reading_of_crop_then_filter_against_a_slow_loop(reading):
+    rng = np.random.default_rng(5)
+    fused, source = rng.random((2, 3, 14, 11))
+    mask = np.zeros((3, 14, 11), bool)
+    mask[0, 2:9, 3:8], mask[2, 0:5, 6:11] = True, True
+    mask[0, 4, 5], mask[2, 4, 6] = False, False
+    found = []
+    for k in (0, 2):
+        rows, columns = (np.flatnonzero(mask[k].any(axis=a)) for a in (1, 0))
+        box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        pair, counted = [fused[k], source[k]], mask[k]
+        if reading == "contour":
+            pair = [x * mask[k] for x in pair]
+        if reading.startswith("crop"):
+            pair, counted = [x[box] for x in pair], mask[k][box]
+        strengths = [np.hypot(ndimage.sobel(x, 0, mode="nearest"), ndimage.sobel(x, 1, mode="nearest"))
+                     for x in pair]
+        if reading == "crop_mean":
+            counted = np.ones_like(counted)
+        delta = strengths[0][counted] / strengths[1][counted]
+        found += ((1 - np.exp(-delta)) / (1 + np.exp(-delta))).tolist()
+    expected = sum(found) / len(found)
+    assert generalized_sobel(fused, source, mask, reading) == pytest.approx(expected)
+    others = {generalized_sobel(fused, source, mask, r) for r in get_args(Reading)}
+    assert len(others) == 4  # the readings are not one
+
+
+def test_an_unknown_reading_is_refused():
+    image = np.random.default_rng(0).random((4, 4))
+    with pytest.raises((ValueError, TypeError), match="crop_mean"):
+        generalized_sobel(image, image, image > 0.5, "cropped")
+
+
+def test_share_between_slices():
+    rng = np.random.default_rng(2)
+    image = rng.normal(0, 2.0, (6, 30, 30)) + np.arange(6.0)[:, None, None] * 3
+    everywhere = np.ones(image.shape, bool)
+    levels = np.arange(6.0).var() * 9
+    assert between_slices_share(image, everywhere) == pytest.approx(levels / (levels + 4), abs=0.02)
+    assert between_slices_share(np.ones((2, 3, 3)), np.ones((2, 3, 3), bool)) == 0
+    with pytest.raises(ValueError, match="mask is empty"):
+        between_slices_share(image, ~everywhere)
 
 
 def test_generalized_sobel_limits():

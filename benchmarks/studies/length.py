@@ -1,0 +1,179 @@
+"""Where does a training settle? The map of iterations, balance, ε and seed, on patients left out.
+
+python benchmarks/studies/length.py [--profile quick] [--manifest FILE] [--methods pgmif …]
+    [--scales 0.3 1 3 5 10] [--epsilons 0.001 0.01 0.03] [--seeds 0 1 2] [--iterations 14000] [--anneal]
+
+Trains every combination without annealing, so that one training passes all lengths; at each length of
+a geometric grid both its generator and the running mean of it (`average_weights`) are measured on
+training patients that were left out, never on test patients. `--anneal` adds a training of its own for
+each length, its rates falling to 0 there. A method's content scale is its own times `--scales`.
+
+Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
+thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
+a row of figures/<cohort>/table_length.csv, from which figure_length.(png|pdf) is drawn; what it has,
+made with the same code and data, is not measured again.
+"""
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+
+from pgmif.figures.style import save_figure
+from pgmif.runs.parallel import each_patient
+from pgmif.runs.parameters import read_parameters
+from pgmif.runs.root import find_root
+from pgmif.runs.run import Run, open_run, source_cohort
+from pgmif.steps.cohort import make_patient, resolve_manifest
+from pgmif.steps.preprocessing import preprocess_patient
+from pgmif.steps.training import training_code, training_settings
+from pgmif_core.evaluation.measures import baseline_row, patient_rows
+from pgmif_core.files import digest, taken, write_table
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.networks.generator import Generator
+from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
+from pgmif_core.training.step import Trainer
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from studies.length_figure import length_figure
+from studies.run_options import run_parser
+
+LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
+PREFIX = "length-"
+SAVED_EVERY = 250
+PHANTOMS = 30  # training patients of the study, of which a third is left out
+RATES = {"learning_rate": 2e-4, "learning_rate_dlmwl": 1e-4, "discriminator_rate": 2e-4}  # the paper's
+KEYS = ["method", "scale", "epsilon", "seed", "annealed", "iterations", "averaged"]
+
+
+def study_run(options: argparse.Namespace) -> Run:
+    """The study's own run: training patients only, made and preprocessed where absent."""
+    values = {"manifest": options.manifest} if options.manifest else {}
+    path = find_root() / "params" / f"{options.profile}.yaml"
+    named = open_run(read_parameters(path, allow_outside=options.allow_outside, **values))
+    run = replace(named, name=f"{PREFIX}{named.name}", parameters=named.parameters.model_copy(
+        update={"phantom_train": PHANTOMS, "anneal": False, "average_weights": True, **RATES}))
+    source, folder = source_cohort(run), run.folder("00_cohort")
+    subjects = source.subjects("train")[: PHANTOMS if source.is_phantom else None]
+    if source.is_phantom:
+        each_patient(partial(make_patient, source, folder / "volumes", run.parameters), subjects)
+    folder.mkdir(parents=True, exist_ok=True)
+    resolve_manifest(source, run.parameters, folder)
+    registered = run.folder("01_preprocessing") / "registered"
+    work = partial(preprocess_patient, run.cohort, run.store, run.parameters, registered)
+    each_patient(work, subjects)
+    return run
+
+
+def split(run: Run) -> tuple[list[str], list[str]]:
+    """Training patients to fit on, and the third that is left out, of those whose CNR can be had."""
+    subjects = run.cohort.subjects("train")
+    subjects = subjects[: PHANTOMS if run.cohort.is_phantom else None]
+    whole = [s for s in subjects if run.patient(s).reference.any()]
+    left_out = whole[-(len(subjects) // 3):]
+    return [s for s in subjects if s not in left_out], left_out
+
+
+def trajectory(
+    trainer: Trainer, slices: TrainingSlices, folder: Path, lengths: list[int]
+) -> Iterator[tuple[int, bool, Generator]]:
+    """Train to the last length; yields (iterations, averaged, generator) at each; resumes."""
+    state = load_checkpoint(folder, lambda s: "" if s.get("fingerprint") == trainer.fingerprint and
+                            s["iteration"] <= lengths[0] else "is no beginning of this training", print)
+    if state is not None:
+        trainer.restore(state)
+    while True:
+        done = trainer.iteration
+        if done in lengths:
+            yield done, True, trainer.average.module.eval()
+            yield done, False, trainer.generator.eval()
+        if done and (done % SAVED_EVERY == 0 or done in lengths):
+            save_checkpoint(trainer.state(), folder)
+        if done >= lengths[-1]:
+            return
+        trainer.step(torch.from_numpy(slices.batch(done, trainer.settings.batch_size)))
+
+
+def medians(generator: Generator, run: Run, left_out: list[str], epsilon: float) -> dict[str, float]:
+    """Medians over the patients left out, and how many came out inverted."""
+    rows = pd.DataFrame(patient_rows(generator, map(run.patient, left_out), epsilon))
+    return {**rows.median(), "inverted": int((rows["correlation"] < 0).sum()), "patients": len(rows)}
+
+
+def gathered(path: Path, folder: Path) -> pd.DataFrame:
+    """The committed table with the rows of every training of this machine, in order."""
+    known = [path, *sorted(folder.glob("*/rows.csv"))]
+    table = pd.concat([pd.read_csv(p) for p in known if p.exists()] or [pd.DataFrame(columns=KEYS)])
+    return table.drop_duplicates(KEYS, keep="last").sort_values(KEYS, ignore_index=True)
+
+
+def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
+    """One training along its lengths: a row in its folder as each is reached."""
+    torch.set_num_threads(1)
+    base = training_settings(run, key["method"])
+    settings = replace(
+        base, content_scale=base.content_scale * key["scale"], epsilon=key["epsilon"], seed=key["seed"],
+        anneal=key["annealed"], iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu")
+    fit, left_out = split(run)
+    slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
+    trainer = Trainer(settings, slices.fingerprint + training_code(settings.method, patient_rows))
+    made_from = digest(trainer.fingerprint)[:8]
+    name = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in key.values())
+    folder = run.folder(f"trainings/{name}-{lengths[-1] if key['annealed'] else 'open'}")
+    table = gathered(path, folder.parent)
+    same = (table[list(key)] == pd.Series(key)).all(axis=1) & (table.get("made_from") == made_from)
+    missing = sorted(set(lengths) - set(table.loc[same, "iterations"]))
+    if not missing:
+        return
+    with taken(folder):
+        own = folder / "rows.csv"
+        for iterations, averaged, generator in trajectory(trainer, slices, folder, missing):
+            found = medians(generator, run, left_out, settings.epsilon)
+            rows = [pd.read_csv(own)] if own.exists() else []
+            rows.append(pd.DataFrame([{**key, "iterations": iterations, "averaged": averaged, **found,
+                                       "made_from": made_from}]))
+            write_table(pd.concat(rows), own)
+            generator.train()
+            print(f"{name} at {iterations}{', averaged' if averaged else ''}: CNR {found['cnr']:.3f}, "
+                  f"Q {found['q_t1w']:.3f} / {found['q_t2w']:.3f}, SSIM {found['ssim_t2w']:.3f}",
+                  flush=True)
+
+
+def main() -> None:
+    arguments = run_parser(__doc__.split("\n")[0])
+    arguments.add_argument("--methods", nargs="+", default=["pgmif"])
+    arguments.add_argument("--scales", type=float, nargs="+", default=[0.3, 1.0, 3.0, 5.0, 10.0])
+    arguments.add_argument("--epsilons", type=float, nargs="+", default=[1e-3, 1e-2, 3e-2])
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments.add_argument("--iterations", type=int, default=LENGTHS[-1])
+    arguments.add_argument("--anneal", action="store_true")
+    arguments.add_argument("--processes", type=int, default=os.cpu_count())
+    options = arguments.parse_args()
+    run = study_run(options)
+    path = run.root / "figures" / run.name.removeprefix(PREFIX) / "table_length.csv"
+    lengths = [n for n in LENGTHS if n <= options.iterations]
+    ends = [[n] for n in lengths] if options.anneal else [lengths]
+    jobs = [
+        delayed(train_one)(run, path, {"method": m, "scale": s, "epsilon": e, "seed": k,
+                                       "annealed": options.anneal}, own)
+        for own, k, m, e, s in itertools.product(
+            ends, options.seeds, options.methods, options.epsilons, options.scales)
+    ]
+    trainings = run.folder("trainings")
+    for _ in Parallel(options.processes, return_as="generator_unordered")(jobs):
+        write_table(gathered(path, trainings), path)
+    table = gathered(path, trainings)
+    t2w = baseline_row(map(run.patient, split(run)[1]))
+    save_figure(length_figure(table, t2w, run.label), path.parent, "figure_length")
+
+
+if __name__ == "__main__":
+    main()
