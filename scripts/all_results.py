@@ -42,14 +42,11 @@ def phantom_text(folder: Path) -> list[str]:
     inverted = pd.read_csv(folder / "table_starts.csv").set_index("start")["inverted_fraction"]
     notebooks = pd.read_csv(folder / "table_seconds.csv")
     minutes = (notebooks["begun"] + notebooks["seconds"]).max() / 60
-    spread = pd.read_csv(folder / "table_cnr.csv").set_index("method")
     return [
-        f"Of the paper's {verdicts.sum()} testable statements, {verdicts.get('holds', 0)} hold on this "
-        f"cohort, {verdicts.get('not reproduced', 0)} are not reproduced and "
+        f"Of the paper's {verdicts.sum()} statements in numbers {verdicts.get('holds', 0)} hold on "
+        f"this cohort, {verdicts.get('not reproduced', 0)} are not reproduced and "
         f"{verdicts.get('cannot be tested', 0)} cannot be tested "
         "([`table_claims.csv`](figures/phantom/table_claims.csv) says why).",
-        f"Patients differ widely (CV of CNR: T1w {spread.loc['t1w', 'cv_percent']:.0f} %, PGMIF "
-        f"{spread.loc['pgmif', 'cv_percent']:.0f} %).",
         f"Registration leaves a median error of {error['tre_after_median_mm'].median():.2f} mm "
         f"(before: {error['tre_before_median_mm'].median():.2f} mm).",
         f"A pair of slices is fused in {speed['seconds_per_pair'] * 1000:.0f} ms on "

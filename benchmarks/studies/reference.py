@@ -6,8 +6,8 @@ Needs 01_preprocessing of that run, whose training patients alone are looked at,
 no fused image. Of phantoms the tissue of every voxel is known. Writes figures/<run>/table_reference.csv,
 a row per choice, window and distance: `purest` and `least_pure` are the median and least share of the
 region that is its commonest tissue (in percent, phantoms), `tissues` which ones and in how many
-patients, `slices` the median share of the tumour's slices that have a region, `between_*` the median share
-of its variance that lies between slices (percent), `cnr_*` the sources' median CNR with it.
+patients, `slices` the median share of the tumour's slices that have a region, `between_*` the median
+share of its variance that lies between slices (percent), `cnr_*` the sources' median CNR with it.
 """
 
 import sys

@@ -1,0 +1,95 @@
+"""The studies measure what they say, on training patients, and go on where they were stopped."""
+
+import numpy as np
+import pandas as pd
+import torch
+from helpers.trainings import SETTINGS, make_store
+
+from pgmif_core.images.store import TrainingSlices
+from pgmif_core.training.step import Trainer
+
+
+def along(store, folder, lengths, stop_after=None):
+    """The weights that a trajectory yields at its lengths: of the average and of the last iteration."""
+    from studies.length import trajectory
+
+    slices = TrainingSlices(store, ["two"], SETTINGS.crop, SETTINGS.seed)
+    trainer = Trainer(SETTINGS, slices.fingerprint)
+    found = {}
+    for iterations, averaged, generator in trajectory(trainer, slices, folder, lengths):
+        found[iterations, averaged] = torch.cat([p.detach().ravel() for p in generator.parameters()])
+        generator.train()
+        if stop_after == (iterations, averaged):
+            break
+    return found
+
+
+def test_a_training_passes_all_its_lengths_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("studies.length.SAVED_EVERY", 1)
+    store = make_store(tmp_path / "store")
+    whole = along(store, tmp_path / "whole", [1, 3, 6])
+    assert list(whole) == [(n, averaged) for n in (1, 3, 6) for averaged in (True, False)]
+    assert torch.equal(whole[1, True], whole[1, False])  # of one iteration
+    assert not torch.equal(whole[6, True], whole[6, False])
+    stopped = along(store, tmp_path / "stopped", [1, 3, 6], stop_after=(3, False))
+    assert len(stopped) == 4
+    resumed = along(store, tmp_path / "stopped", [6])
+    assert list(resumed) == [(6, True), (6, False)]
+    for key, weights in resumed.items():
+        assert torch.equal(weights, whole[key])
+
+
+def test_rows_of_all_trainings_are_gathered_and_the_newest_count(tmp_path):
+    from studies.length import KEYS, gathered
+
+    rows = pd.DataFrame([
+        dict(zip(KEYS, ("pgmif", 1.0, 0.03, 0, False, n, True), strict=True), cnr=float(n))
+        for n in (200, 100)
+    ])
+    assert gathered(tmp_path / "none.csv", tmp_path).empty
+    rows.assign(cnr=0.0).to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "trainings" / "a").mkdir(parents=True)
+    rows.iloc[:1].to_csv(tmp_path / "trainings" / "a" / "rows.csv", index=False)
+    table = gathered(tmp_path / "table.csv", tmp_path / "trainings")
+    assert table["iterations"].tolist() == [100, 200]
+    assert table["cnr"].tolist() == [0.0, 200.0]
+
+
+def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
+    from studies.length import KEYS
+    from studies.length_figure import SHOWN, length_figure
+
+    rows = [dict(zip(KEYS, ("pgmif", scale, epsilon, seed, False, n, True), strict=True),
+                 patients=10, **dict.fromkeys(SHOWN, scale + seed))
+            for scale in (1.0, 5.0) for epsilon in (0.01, 0.03) for seed in (0, 1) for n in (100, 200)]
+    figure = length_figure(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort")
+    axes = np.reshape(figure.axes, (len(SHOWN), 2))
+    assert [ax.get_title() for ax in axes[0]] == ["ε = 0.01", "ε = 0.03"]
+    assert len(axes[0, 0].lines) == 2 * 3 + 1  # two seeds and their median per balance; T2w
+    assert axes[0, 0].lines[2].get_ydata().tolist() == [1.5, 1.5]
+    assert "10 training patients left out, 2 seeds" in figure.get_supxlabel()
+
+
+def test_a_region_is_said_to_be_of_its_commonest_tissue():
+    from studies.reference import summary
+
+    rows = pd.DataFrame({
+        "choice": "tissue", "window_mm": 10.0, "farthest_mm": 25.0, "slices": [100, 50, 80],
+        "purest": [90, 70, 100], "tissue": ["muscle", "fat", "muscle"], "cnr_t1w": 1.0,
+    })
+    row = summary(rows).iloc[0]
+    assert (row["patients"], row["slices"], row["purest"], row["least_pure"]) == (3, 80, 90, 70)
+    assert row["tissues"] == "muscle 2; fat 1"
+
+
+def test_the_region_of_a_phantom_is_measured_against_its_true_tissue():
+    from studies.reference import measured
+
+    from pgmif.demonstration import phantom_slices
+    from pgmif_core.phantom import PhantomSize, tissue_map
+
+    size = PhantomSize(8, 6.6, 2.4)
+    patient = phantom_slices(1, size)
+    row = measured(patient, tissue_map(1, patient.grid, size), ("T1w", "T2w"))
+    assert row["purest"] > 95
+    assert 0 < row["slices"] <= 100
