@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pgmif.steps.claims import counted
 from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
 
 
@@ -36,7 +37,7 @@ def method_rows(folder: Path, printed: bool) -> list[str]:
 
 def phantom_text(folder: Path) -> list[str]:
     """The sentences under the phantom table."""
-    verdicts = pd.read_csv(folder / "table_claims.csv")["verdict"].value_counts()
+    verdicts = counted(pd.read_csv(folder / "table_claims.csv"))["verdict"].value_counts()
     error = pd.read_csv(folder / "figure_registration.csv")
     speed = pd.read_csv(folder / "table_speed.csv").iloc[0]
     inverted = pd.read_csv(folder / "table_starts.csv").set_index("start")["inverted_fraction"]

@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 from pgmif.figures.colours import LIGHT_GREY, VERDICT_COLOURS
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
+HEADINGS = ("claim", "paper", "here", "P < 0.05", "at printed P")
+
 
 @in_style
 def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
@@ -16,11 +18,11 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
     ax = axes[0, 0]
     ax.axis("off")
-    shown = claims[["claim", "paper", "here", "verdict"]].copy()
+    shown = claims[["claim", "paper", "here", "verdict", "at_printed_p"]].fillna("")
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
-    table = ax.table(shown.to_numpy(), colLabels=list(shown), loc="center", cellLoc="left",
-                     colWidths=[0.46, 0.19, 0.17, 0.18])
+    table = ax.table(shown.to_numpy(), colLabels=HEADINGS, loc="center", cellLoc="left",
+                     colWidths=[0.42, 0.17, 0.13, 0.14, 0.14])
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():
@@ -28,8 +30,8 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
         cell.set_edgecolor(LIGHT_GREY)
         if row == 0:
             cell.set_text_props(weight="bold")
-        elif column == 3:
-            cell.set_text_props(color=VERDICT_COLOURS[claims["verdict"].iloc[row - 1]], weight="bold")
+        elif column > 2 and (verdict := claims[["verdict", "at_printed_p"]].iloc[row - 1, column - 3]):
+            cell.set_text_props(color=VERDICT_COLOURS[verdict], weight="bold")
     name_cohort(figure, label, "* another verdict where σ or the Sobel operator is read otherwise: see "
                 "depends_on in table_claims.csv" if turned.any() else "")
     return figure

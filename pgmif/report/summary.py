@@ -48,7 +48,8 @@ def key_numbers(figures: Path, patients: pd.DataFrame, flagged: int) -> list[tup
     """(what, number, beside it) of the report's first lines."""
     cnr = pd.read_csv(figures / "table_cnr.csv").set_index("method")["median"]
     sobel = pd.read_csv(figures / "table_sobel.csv").set_index(["method", "reference"])["median"]
-    verdicts = pd.read_csv(figures / "table_claims.csv")["verdict"].value_counts()
+    claims = pd.read_csv(figures / "table_claims.csv")
+    verdicts = claims.loc[claims["counts"] == "yes", "verdict"].value_counts()
     q = [f"{sobel[('pgmif', source)]:.2f}" for source in sobel["pgmif"].index]
     seconds = pd.read_csv(figures / "table_seconds.csv")
     minutes = busy_seconds(seconds["begun"], seconds["seconds"]) / 60

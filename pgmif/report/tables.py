@@ -19,7 +19,7 @@ TESTS = {  # tables of figures/<run>/ that the claims rest on
 HEADINGS = {
     "n": "patients", "q": "Q", "cnr": "CNR", "sobel": "Q", "auc": "AUC", "dice": "Dice",
     "reference": "against", "median_difference": "PGMIF − method, median",
-    "p_mann_whitney": "P, Mann-Whitney", "p_wilcoxon": "P, Wilcoxon",
+    "p_mann_whitney": "P, Mann-Whitney", "p_ranksum": "P, MATLAB's ranksum", "p_wilcoxon": "P, Wilcoxon",
     "p_holm": "P, Holm, the paper's comparisons", "p_holm_all": "P, Holm, all",
     "rank_biserial": "effect, rank-biserial", "p_printed": "P printed", "u_needed": "U it needs",
     "p_needed": "P of that U", "p_next": "P of the next U", "u_least": "least U possible",

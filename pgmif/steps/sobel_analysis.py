@@ -32,9 +32,9 @@ def summarize_sobel(
     rows = []
     for name in ordered_methods(table["method"]):
         values = table.loc[table["method"] == name, column]
-        rows.append({
-            "method": name, **spread_of(values), "p_versus_pgmif": p_versus(target, values, name)
-        })
+        # a source against itself is the same in every patient: there is nothing to test
+        p = np.nan if name == reference.lower() else p_versus(target, values, name)
+        rows.append({"method": name, **spread_of(values), "p_versus_pgmif": p})
     printed = published[(published["metric"] == "sobel") & (published["reference"] == reference)]
     return beside_published(pd.DataFrame(rows), printed)
 

@@ -9,6 +9,7 @@ from pgmif_core.evaluation.statistics import (
     holm,
     mann_whitney,
     paired_wilcoxon,
+    ranksum,
 )
 from pgmif_core.methods.names import NOT_IN_COMPARISON, PRINTED, TARGET, method_named, ordered_methods
 
@@ -26,7 +27,8 @@ def paired_comparisons(
     """The target against every other method on the same patients, in every measure.
 
     `measures` as from `measures_by_patient`, or with other `columns` of measures. Columns: measure,
-    method, n, median_difference (target minus method), p_mann_whitney (as the paper tests),
+    method, n, median_difference (target minus method), p_mann_whitney (as the paper tests, exact),
+    p_ranksum (the same as MATLAB's function gives it),
     p_wilcoxon (paired: the right test), p_holm (adjusted over the methods that the paper compares
     with; NaN for others), p_holm_all (over all rows, which with few patients none can pass: the least
     P is 2^(1−n)), rank_biserial. An untouched source is not compared in Q against itself, which is
@@ -45,6 +47,7 @@ def paired_comparisons(
                 "measure": measure, "method": name, "n": len(mine),
                 "median_difference": float(np.median(mine - theirs)),
                 "p_mann_whitney": mann_whitney(mine, theirs).p if len(mine) > 1 else np.nan,
+                "p_ranksum": ranksum(mine, theirs) if len(mine) > 1 else np.nan,
                 "p_wilcoxon": paired.p,
                 "rank_biserial": paired.rank_biserial,
             })
@@ -52,8 +55,8 @@ def paired_comparisons(
     # the paper compares sources in CNR only
     fused = table["method"].map(lambda name: method_named(name).kind != "source")
     papers = table["method"].isin(PRINTED) & (fused | (table["measure"] == "cnr"))
-    table.insert(6, "p_holm", holm(table["p_wilcoxon"].where(papers)))
-    table.insert(7, "p_holm_all", holm(table["p_wilcoxon"]))
+    table.insert(7, "p_holm", holm(table["p_wilcoxon"].where(papers)))
+    table.insert(8, "p_holm_all", holm(table["p_wilcoxon"]))
     return table
 
 

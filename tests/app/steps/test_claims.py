@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers.tidy_tables import NAMES, tidy
 
-from pgmif.steps.claims import claims_table, plus_aims, readings_of_claims
+from pgmif.steps.claims import claims_table, counted, plus_aims, readings_of_claims
 from pgmif.steps.cnr_boxplots import summarize_cnr
 from pgmif.steps.sobel_analysis import summarize_sobel
 
@@ -49,6 +49,64 @@ def test_cv_of_mixed_signs_is_not_a_spread(published):
     table = claims(published, others=-0.8)
     row = table.loc["PGMIF has the lowest inter-patient CV of CNR"]
     assert row["verdict"] == "cannot be tested"
+
+
+def by_hand(medians, cvs, p, printed_p, n=10):
+    """A summary as 05 and 06 write it, every number given."""
+    return pd.DataFrame({
+        "method": list(medians), "n": n, "median": list(medians.values()),
+        "cv_percent": [cvs.get(m, 20.0) for m in medians],
+        "p_versus_pgmif": [p.get(m, float("nan")) for m in medians],
+        "paper_median": [1.208 if m == "pgmif" else 1.0 for m in medians],
+        "paper_cv_percent": 31.4,
+        "paper_p_versus_pgmif": [printed_p.get(m, float("nan")) for m in medians],
+    })
+
+
+def test_every_row_of_the_claims_of_a_cohort_worked_out_by_hand():
+    medians = {"t1w": 0.5, "t2w": 2.0, "pgmif": 1.5, "gmmci": 1.2, "dlmwl": 1.5, "pwa": 1.4, "moi": 1.0,
+               "t2w_blurred": 1.9, "t2w_sharpened": 0.4}
+    cvs = {"pgmif": 30.0, "gmmci": 25.0, "t2w_blurred": -5.0, "t2w_sharpened": 10.0}
+    p = {"t1w": 1e-4, "t2w": 1e-3, "gmmci": 0.04, "dlmwl": 0.9, "pwa": 0.2, "moi": 5e-4}
+    bound = dict.fromkeys(("t1w", "gmmci", "dlmwl", "pwa", "moi"), 5.6e-4) | {"t2w": 2.4e-3}
+    cnr = by_hand(medians, cvs, p, bound)
+    q = {"t1w": 0.462, "t2w": 0.5, "pgmif": 0.7, "gmmci": 0.8, "dlmwl": 0.4, "pwa": 0.6, "moi": 0.65,
+         "t2w_sharpened": 0.9}
+    q_p = {"gmmci": 0.01, "dlmwl": 1e-5, "pwa": 0.049, "moi": 0.051}
+    sobel = pd.concat([by_hand(q, {}, q_p, dict.fromkeys(("gmmci", "dlmwl", "pwa"), 5.6e-4))
+                       .assign(reference=r) for r in ("T1w", "T2w")])
+    table = claims_table(cnr, sobel, 0.1)
+    yes, no, none = "holds", "not reproduced", ""
+    expected = [
+        ("PGMIF has the highest median CNR", no, none),
+        ("PGMIF has the lowest inter-patient CV of CNR", no, none),
+        ("CNR: PGMIF above T1w", yes, yes), ("CNR: PGMIF above T2w", no, no),
+        ("CNR: PGMIF above GMMCI", yes, no), ("CNR: PGMIF above DLMWL", no, no),
+        ("CNR: PGMIF above PWA", no, no), ("CNR: PGMIF above MoI", yes, yes),
+        *((claim.format(source), *verdicts) for source in ("T1w", "T2w") for claim, *verdicts in (
+            ("PGMIF has the highest generalized Sobel against {}", no, none),
+            ("Sobel against {}: PGMIF above GMMCI", no, no),
+            ("Sobel against {}: PGMIF above DLMWL", yes, yes),
+            ("Sobel against {}: PGMIF above PWA", yes, no),
+            ("Sobel against {}: PGMIF above MoI", no, none))),
+        ("a pair is fused within 0.1 s", yes, none),
+    ]
+    found = table[["claim", "verdict", "at_printed_p"]]
+    assert list(found.itertuples(index=False, name=None)) == expected
+    assert table.loc[table["counts"] != "yes", "claim"].tolist() == [
+        claim for claim, *_ in expected if "highest" in claim]
+    assert len(counted(table)) == len(table) - 3
+    why = table.set_index("claim")["why"]
+    assert why["PGMIF has the highest median CNR"] == (
+        "best of the compared: T2w (2); also beaten by the control T2w blurred")
+    # a control whose CV is negative is no winner
+    assert why["PGMIF has the lowest inter-patient CV of CNR"] == (
+        "best of the compared: T1w (20); also beaten by the control T2w sharpened")
+    assert why["Sobel against T1w: PGMIF above MoI"] == (
+        "PGMIF's median is greater, but not significantly")
+    few = claims_table(by_hand(medians, cvs, p, bound, n=3), sobel.assign(n=3), 0.101)
+    assert few["verdict"].iloc[-1] == no
+    assert set(few.loc[few["claim"].str.contains(" above "), "verdict"]) == {"cannot be tested"}
 
 
 def summary_of(published, value, **means):

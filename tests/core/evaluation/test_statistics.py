@@ -15,6 +15,7 @@ from pgmif_core.evaluation.statistics import (
     mann_whitney,
     paired_wilcoxon,
     quartiles,
+    ranksum,
 )
 
 
@@ -117,3 +118,17 @@ def test_bootstrap_interval_covers_and_is_honest_about_few_patients():
     low, high = bootstrap_interval([1, 2, 3, 3, 3, 3, 4, 5, 6, 7], np.median)  # no jackknife spread
     assert 1 <= low <= 3 <= high <= 7
     assert bootstrap_interval(range(10), np.median) == bootstrap_interval(range(10), np.median)
+
+
+def test_ranksum_is_that_of_matlab():
+    ten = np.arange(10.0)
+    assert ranksum(ten, ten + 100) == pytest.approx(1.8267e-4, rel=1e-4)  # what MATLAB prints for it
+    # by hand: U = 5 of 100 pairs, mean 50, variance 10·10·21/12, half a pair of continuity
+    shifted = np.array([4.5, *range(100, 109)])
+    z = (50 - 5 - 0.5) / np.sqrt(175)
+    assert mann_whitney(ten, shifted).u == 5
+    assert ranksum(ten, shifted) == pytest.approx(2 * stats.norm.sf(z))
+    # exact only where both samples are small
+    assert ranksum(ten[:9], ten[:9] + 100) == pytest.approx(2 / math.comb(18, 9))
+    assert ranksum(ten[:9], ten + 100) == mann_whitney(ten[:9], ten + 100).p
+    assert ranksum(ten[:9], np.arange(11.0) + 100) != mann_whitney(ten[:9], np.arange(11.0) + 100).p
