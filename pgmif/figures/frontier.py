@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from pgmif.figures.colours import KIND_COLOURS, RANK_MAP, SOURCE_SHADES
+from pgmif.figures.colours import GREEN, GREY, KIND_COLOURS, RANK_MAP, SOURCE_SHADES, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.frontier import curves, median_ellipse
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
@@ -103,4 +103,33 @@ def metrics_figure(medians: pd.DataFrame, label: str) -> Figure:
     for side in ax.spines.values():
         side.set_visible(False)
     name_cohort(figure, label, "medians over test patients; dark: best rank of the column")
+    return figure
+
+
+@in_style
+def gain_figure(summary: pd.DataFrame, limit: float, label: str) -> Figure:
+    """CNR of every method fed with all sources beside the same method fed with one of them alone.
+
+    `summary` as from `gain.gain_summary`; `limit`: the median CNR of the best linear mix.
+    """
+    summary = summary[~summary["method"].isin(NOT_IN_COMPARISON)]
+    figure, axes = new_figure(PAGE_INCHES, 0.19 * len(summary) + 1.1)
+    ax, places = axes[0, 0], range(len(summary))
+    alone = [c for c in summary if c.endswith("_alone")]
+    best = summary[alone].max(axis=1)
+    for y, one, both in zip(places, best, summary["cnr"], strict=True):
+        ax.plot([one, both], [y, y], color=GREEN if both > one else VERMILION, linewidth=1.5,
+                zorder=1)
+    ax.plot(summary["cnr"], places, "o", color="k", markersize=4.5, label="all sources")
+    for column, marker in zip(alone, "<>^v", strict=False):
+        modality = column.removeprefix("cnr_").removesuffix("_alone").capitalize()
+        ax.plot(summary[column], places, marker, color=GREY, markersize=4, markerfacecolor="none",
+                label=f"{modality} in every place")
+    ax.axvline(limit, color="k", linestyle="--", linewidth=0.7, label="best linear mix, contour known")
+    ax.set_yticks(places, summary["label"])
+    ax.invert_yaxis()
+    ax.set_xlabel("median CNR")
+    ax.legend(frameon=False, fontsize=6.5)
+    name_cohort(figure, label, "green where fusing adds contrast to what the method makes of one "
+                "source, red where it costs some")
     return figure

@@ -9,7 +9,9 @@ from pgmif.runs.fused import fused_methods, read_fused
 from pgmif.runs.parallel import over_test_patients
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.frontier import trivial_rows
+from pgmif_core.evaluation.gain import gain_rows, limit_row
 from pgmif_core.methods.names import ordered_methods
+from pgmif_core.methods.registry import compared_methods
 from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 
 MOST_SLICES = 12  # of a patient, for the standard metrics
@@ -22,6 +24,31 @@ def _trivial_of(run: Run, subject: str) -> list[dict]:
 def trivial_table(run: Run) -> pd.DataFrame:
     """CNR and Q of every source under every trivial filter; one row per patient and filter."""
     return over_test_patients(run, partial(_trivial_of, run))
+
+
+def _gain_of(run: Run, subject: str) -> list[dict]:
+    methods = {}
+    for name in fused_methods(run):
+        if (method := compared_methods(run.cohort.modalities).get(name)) and method.kind != "source":
+            methods[name] = (method, run.weights(name) if method.needs_weights else None)
+    return gain_rows(run.patient(subject), run.cohort.modalities, methods)
+
+
+def gain_table(run: Run) -> pd.DataFrame:
+    """Every method on all sources and on each of them alone; one row per patient, method and feeding.
+
+    Images of other programs and untouched sources are left out: nothing can be fed to them.
+    """
+    return over_test_patients(run, partial(_gain_of, run))
+
+
+def _limit_of(run: Run, subject: str) -> list[dict]:
+    return [limit_row(run.patient(subject), run.cohort.modalities)]
+
+
+def limit_table(run: Run) -> pd.DataFrame:
+    """The CNR of the best linear mix of the sources, contour known, one row per test patient."""
+    return over_test_patients(run, partial(_limit_of, run))
 
 
 def _fusion_metrics_of(run: Run, subject: str) -> list[dict]:

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
         "NO_CHANGE", "contrast_correlation", "contrast_to_noise_ratio", "generalized_sobel",
         "inter_patient_cv", "petrovic_xydeas",
     ],
+    "contrast": ["LinearLimit", "generalized_cnr", "linear_limit"],
     "standard": ["FUSION_METRICS", "FusionMetric", "measure_fusion"],
     "separation": ["Separation", "separation", "surroundings"],
 })
