@@ -117,9 +117,8 @@ def gain_figure(summary: pd.DataFrame, limit: float, label: str) -> Figure:
     ax, places = axes[0, 0], range(len(summary))
     alone = [c for c in summary if c.endswith("_alone")]
     best = summary[alone].max(axis=1)
-    for y, one, both in zip(places, best, summary["cnr"], strict=True):
-        ax.plot([one, both], [y, y], color=GREEN if both > one else VERMILION, linewidth=1.5,
-                zorder=1)
+    for y, one, both, gain in zip(places, best, summary["cnr"], summary["gain"], strict=True):
+        ax.plot([one, both], [y, y], color=GREEN if gain > 0 else VERMILION, linewidth=1.5, zorder=1)
     ax.plot(summary["cnr"], places, "o", color="k", markersize=4.5, label="all sources")
     for column, marker in zip(alone, "<>^v", strict=False):
         modality = column.removeprefix("cnr_").removesuffix("_alone").capitalize()
@@ -130,6 +129,6 @@ def gain_figure(summary: pd.DataFrame, limit: float, label: str) -> Figure:
     ax.invert_yaxis()
     ax.set_xlabel("median CNR")
     ax.legend(frameon=False, fontsize=6.5)
-    name_cohort(figure, label, "green where fusing adds contrast to what the method makes of one "
-                "source, red where it costs some")
+    name_cohort(figure, label, "green where, in the median patient, fusing adds contrast to what the "
+                "method makes of one source; orange where it costs some")
     return figure

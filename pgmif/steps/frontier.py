@@ -27,9 +27,10 @@ def trivial_table(run: Run) -> pd.DataFrame:
 
 
 def _gain_of(run: Run, subject: str) -> list[dict]:
-    methods = {}
+    methods, known = {}, compared_methods(run.cohort.modalities)
     for name in fused_methods(run):
-        if (method := compared_methods(run.cohort.modalities).get(name)) and method.kind != "source":
+        if name in known and known[name].kind not in ("source", "control"):
+            method = known[name]
             methods[name] = (method, run.weights(name) if method.needs_weights else None)
     return gain_rows(run.patient(subject), run.cohort.modalities, methods)
 
@@ -37,7 +38,7 @@ def _gain_of(run: Run, subject: str) -> list[dict]:
 def gain_table(run: Run) -> pd.DataFrame:
     """Every method on all sources and on each of them alone; one row per patient, method and feeding.
 
-    Images of other programs and untouched sources are left out: nothing can be fed to them.
+    Untouched sources and controls, which look at one source, and images of other programs are left out.
     """
     return over_test_patients(run, partial(_gain_of, run))
 

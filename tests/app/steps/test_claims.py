@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers.tidy_tables import NAMES, tidy
 
-from pgmif.steps.claims import claims_table, counted, plus_aims, readings_of_claims
+from pgmif.steps.claims import NOT_MEASURED, claims_table, counted, plus_aims, readings_of_claims
 from pgmif.steps.cnr_boxplots import summarize_cnr
 from pgmif.steps.sobel_analysis import summarize_sobel
 
@@ -21,7 +21,8 @@ def claims(published, pgmif=1.2, blurred=1.0, others=0.8, n=10, seconds=0.02):
 
 def test_claims_hold_when_pgmif_wins(published):
     table = claims(published)
-    assert (table["verdict"] == "holds").sum() >= len(table) - 1
+    own = table[table.index.str.contains("PGMIF")]
+    assert (own["verdict"] == "holds").sum() >= len(own) - 1
     assert table.loc["PGMIF has the highest median CNR", "paper"] == "1.21"
 
 
@@ -80,6 +81,7 @@ def test_every_row_of_the_claims_of_a_cohort_worked_out_by_hand():
     expected = [
         ("PGMIF has the highest median CNR", no, none),
         ("PGMIF has the lowest inter-patient CV of CNR", no, none),
+        ("the order of the inter-patient CVs", no, none),
         ("CNR: PGMIF above T1w", yes, yes), ("CNR: PGMIF above T2w", no, no),
         ("CNR: PGMIF above GMMCI", yes, no), ("CNR: PGMIF above DLMWL", no, no),
         ("CNR: PGMIF above PWA", no, no), ("CNR: PGMIF above MoI", yes, yes),
@@ -89,7 +91,9 @@ def test_every_row_of_the_claims_of_a_cohort_worked_out_by_hand():
             ("Sobel against {}: PGMIF above DLMWL", yes, yes),
             ("Sobel against {}: PGMIF above PWA", yes, no),
             ("Sobel against {}: PGMIF above MoI", no, none))),
+        ("PWA is less sharp than each source", no, none),
         ("a pair is fused within 0.1 s", yes, none),
+        *((claim, "cannot be tested", none) for claim, *_ in NOT_MEASURED),
     ]
     found = table[["claim", "verdict", "at_printed_p"]]
     assert list(found.itertuples(index=False, name=None)) == expected
@@ -105,7 +109,7 @@ def test_every_row_of_the_claims_of_a_cohort_worked_out_by_hand():
     assert why["Sobel against T1w: PGMIF above MoI"] == (
         "PGMIF's median is greater, but not significantly")
     few = claims_table(by_hand(medians, cvs, p, bound, n=3), sobel.assign(n=3), 0.101)
-    assert few["verdict"].iloc[-1] == no
+    assert few.set_index("claim").loc["a pair is fused within 0.1 s", "verdict"] == no
     assert set(few.loc[few["claim"].str.contains(" above "), "verdict"]) == {"cannot be tested"}
 
 
