@@ -21,12 +21,12 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     ax = axes[0, 0]
     ax.axis("off")
     shown = claims[["claim", "paper", "here", "verdict", "at_printed_p"]].fillna("")
-    for column, letters in {"claim": 58, "paper": 24, "here": 18}.items():  # all of it is in the CSV
+    for column, letters in {"claim": 56, "paper": 20, "here": 17}.items():  # all of it is in the CSV
         shown[column] = [textwrap.shorten(text, letters, placeholder=" …") for text in shown[column]]
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
     table = ax.table(shown.to_numpy(), colLabels=HEADINGS, loc="center", cellLoc="left",
-                     colWidths=[0.42, 0.17, 0.13, 0.14, 0.14])
+                     colWidths=[0.38, 0.16, 0.14, 0.16, 0.16])
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():

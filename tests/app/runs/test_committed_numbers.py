@@ -1,4 +1,4 @@
-"""The committed tables are of this code: one test phantom is made, registered, fused and measured anew."""
+"""The committed tables are of this code: one test phantom is made, fused and measured anew."""
 
 import numpy as np
 import pandas as pd
@@ -44,8 +44,9 @@ def committed(root):
 
 
 def weights_of(root, name):
-    path = root / "weights" / ("pgmif_plus.json" if name == "pgmif_plus" else f"{name}.safetensors")
-    return (read_settings(path) if name == "pgmif_plus" else path) if METHODS[name].needs_weights else None
+    if name == "pgmif_plus":
+        return read_settings(root / "weights" / "pgmif_plus.json")
+    return root / "weights" / f"{name}.safetensors" if METHODS[name].needs_weights else None
 
 
 @pytest.mark.parametrize("name", METHODS)
