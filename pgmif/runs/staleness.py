@@ -154,8 +154,11 @@ def stale_steps(base: Path, keys: Mapping[str, str], evidence: bool) -> dict[str
     found: dict[str, str] = {}
     executed = {p.stem for folder in (RECORDS, "notebooks") for p in (base / folder).glob("*.*")
                 if p.suffix in (".json", ".ipynb")}
-    for step in (name for name, its in STEPS.items() if evidence or not its.evidence):
-        own = sorted(stem for stem in executed if stem.startswith(step))
+    for step, its in STEPS.items():
+        if its.evidence and not evidence:
+            continue
+        # of a part that there is no longer (another version's) nothing can be made again
+        own = sorted(executed & {step, *(f"{step}_{part}" for part in its.parts)})
         if not own and (base / step).is_dir() and any((base / step).iterdir()):
             found[STEPS[step].rule] = "has no record"
         for stem in own:
