@@ -5,8 +5,9 @@ import pytest
 import SimpleITK as sitk
 from helpers.phantoms import TINY
 
-from pgmif_core.phantom import FULL_SIZE, make_phantom
+from pgmif_core.phantom import FULL_SIZE, make_phantom, tissue_map
 from pgmif_core.phantom.acquisition import displaced_points
+from pgmif_core.phantom.tissues import tissue_labels
 
 
 def test_the_same_seed_gives_the_same_patient(phantom):
@@ -15,6 +16,17 @@ def test_the_same_seed_gives_the_same_patient(phantom):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
     other = make_phantom(20240072, TINY)
     assert not np.array_equal(sitk.GetArrayFromImage(phantom.T2w), sitk.GetArrayFromImage(other.T2w))
+
+
+def test_the_map_of_tissues_is_that_which_t2w_shows(phantom):
+    labels = tissue_labels()
+    tissue = tissue_map(20240071, phantom.T2w, TINY)
+    drawn = sitk.GetArrayFromImage(phantom.gtv) > 0
+    tumour = np.isin(tissue, [labels["tumour"], labels["necrosis"]])
+    assert 2 * (drawn & tumour).sum() / (drawn.sum() + tumour.sum()) > 0.85
+    t2w = sitk.GetArrayFromImage(phantom.T2w)
+    dark, grey, bright = (np.median(t2w[tissue == labels[n]]) for n in ("air", "muscle", "csf"))
+    assert dark < grey < bright
 
 
 def test_sequences_have_grids_of_their_own(phantom):
