@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
+from pgmif_core.chunks import in_chunks
 from pgmif_core.evaluation.measures import cnr, sobel_against
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
 from pgmif_core.images.patient import PatientSlices, measured_slices
@@ -31,7 +32,8 @@ def trivial_images(image: NDArray) -> Iterator[tuple[str, float, NDArray]]:
     strongest sharpening (weight), and 'stretched' (factor), all cut to [0, 1].
     """
     def blur(sigma: float) -> NDArray:
-        return ndimage.gaussian_filter(image, (0, sigma, sigma), mode="nearest")
+        reach = (0, sigma, sigma)
+        return in_chunks(lambda part: ndimage.gaussian_filter(part, reach, mode="nearest"), image)
 
     for sigma in BLURS_PX:
         yield "filtered", -sigma, blur(sigma)

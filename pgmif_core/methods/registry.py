@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pgmif_core.chunks import in_chunks
 from pgmif_core.expected import expect_image, expect_unit_range
 from pgmif_core.methods import classical, rules
 from pgmif_core.methods.learned import fuse_learned
@@ -45,7 +46,7 @@ class Method(MethodName):
             )
         expect_unit_range("sources", sources)
         if self.rule is not None:
-            return self.rule(sources)
+            return in_chunks(self.rule, sources)
         if weights is None:
             raise ValueError(
                 f"{self.name} is learned: pass weights=, a .safetensors file made by 02_training"
@@ -53,8 +54,8 @@ class Method(MethodName):
                 f"{self.name} is fitted: pass weights=, the settings.json made by 03_pgmif_plus"
             )
         if self.kind == "fitted":
-            known = isinstance(weights, PlusSettings)
-            return fuse_plus(sources, weights if known else read_settings(weights))
+            settings = weights if isinstance(weights, PlusSettings) else read_settings(weights)
+            return in_chunks(lambda part: fuse_plus(part, settings), sources)
         return fuse_learned(sources, weights)
 
 
