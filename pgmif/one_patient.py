@@ -20,6 +20,7 @@ from pgmif_core.images.slices import normalised_slices, place_on_slices, slice_g
 from pgmif_core.images.volumes import ImageError, mask_on, overlap_fraction, resample
 from pgmif_core.images.windows import windowed
 from pgmif_core.methods.pgmif_plus import PlusSettings
+from pgmif_core.metrics.paper import between_slices_share
 from pgmif_core.networks.generator import Generator
 
 SMALLEST_OVERLAP = 0.1
@@ -89,8 +90,8 @@ def measure(
     fused: sitk.Image, gtv: sitk.Image, sources: Mapping[str, sitk.Image],
     reference: sitk.Image | None = None, slice_size: int = 192,
 ) -> pd.DataFrame:
-    """CNR (Eq. 8; σ pooled, and within slices) and Q (Eq. 12) against each source, of the fused image
-    and of the sources.
+    """CNR (Eq. 8; σ pooled, and within slices), the percentage of the reference's variance that lies
+    between slices, and Q (Eq. 12) against each source, of the fused image and of the sources.
 
     All images must lie in one space (sources registered); each is resampled to the slices of the
     fused one. Values outside [0, 1] are min-max normalised per slice, sources always are. Without
@@ -117,7 +118,8 @@ def measure(
         volume = normalised_slices(windowed(fused, ""), grid).planes
     rows = []
     for name, own in {"fused": volume, **dict(zip(sources, patient.volumes, strict=True))}.items():
-        row = {"image": name, "cnr": cnr(own, patient), "cnr_within": cnr(own, patient, pooled=False)}
+        row = {"image": name, "cnr": cnr(own, patient), "cnr_within": cnr(own, patient, pooled=False),
+               "between_percent": 100 * between_slices_share(own, np.asarray(patient.reference))}
         row |= {f"q_{s}": sobel_against(own, patient, m) for m, s in enumerate(sources)}
         rows.append(row)
     return pd.DataFrame(rows)

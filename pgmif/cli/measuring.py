@@ -52,8 +52,8 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
     assume_ras: AssumeRas = False, allow_outside: AllowOutside = False,
 ) -> None:
-    """Print CNR (Eq. 8; σ over all slices, and within slices) and generalized Sobel Q (Eq. 12) of a
-    fused image and of its sources.
+    """Print CNR (Eq. 8; σ over all slices of the reference region and within them; how much of its
+    variance lies between them) and generalized Sobel Q (Eq. 12) of a fused image and its sources.
 
     Example: `pgmif evaluate fused.nii.gz --gtv gtv.nii.gz --source T1w.nii.gz --source T2w.nii.gz`
     """
@@ -84,9 +84,11 @@ def evaluate(
         if csv:
             with replacing(csv) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
-    grid = Table("image", "CNR", "CNR within slices", *(f"Q against {escape(n)}" for n in images))
+    against = (f"Q against {escape(name)}" for name in images)
+    grid = Table("image", "CNR", "within slices", "% between", *against)
     for row in table.itertuples(index=False):
-        grid.add_row(escape(str(row[0])), *(f"{value:.3f}" for value in row[1:]))
+        grid.add_row(escape(str(row[0])), *(f"{value:.3f}" for value in row[1:3]), f"{row[3]:.0f}",
+                     *(f"{value:.3f}" for value in row[4:]))
     out.print(grid)
 
 

@@ -93,3 +93,31 @@ def test_the_region_of_a_phantom_is_measured_against_its_true_tissue():
     row = measured(patient, tissue_map(1, patient.grid, size), ("T1w", "T2w"))
     assert row["purest"] > 95
     assert 0 < row["slices"] <= 100
+
+
+def test_a_mutant_has_one_small_fault_and_nothing_that_is_only_read_is_touched():
+    from studies.mutations import mutants_of
+
+    text = (
+        '''"""A docstring: 1 < 2."""\n\nLIMIT = 0.5\n\n\ndef f(x: int = 3) -> list[int]:\n'''
+        '''    """Not 4 + 4."""\n    if x < LIMIT and not x == 0:\n'''
+        '''        raise ValueError(f"{x + 1}")\n'''
+        '''    return -x.max() + min(x, 7)  # µ ≤ 1\n'''
+    )
+    found = list(mutants_of(text))
+    assert sorted(m.change for m in found) == sorted([
+        "0.5 → 0.75", "3 → 4", "< → <=", "and → or", "not x == 0 → x == 0", "== → !=", "0 → 1",
+        "-x.max() → x.max()", "max → min", "+ → -", "min → max", "7 → 8"])
+    for mutant in found:
+        changed = [k for k, (a, b) in enumerate(zip(text.splitlines(), mutant.text.splitlines(),
+                                                    strict=True), 1) if a != b]
+        assert changed == [mutant.number]
+        compile(mutant.text, "mutant", "exec")
+
+
+def test_every_module_under_mutation_and_its_tests_are_there(root):
+    from studies.mutants import MODULES
+
+    for module, tests in MODULES.items():
+        assert (root / module).is_file()
+        assert all((root / "tests" / test).exists() for test in tests)

@@ -1,0 +1,123 @@
+"""Would the tests notice? One small fault at a time in the modules that decide numbers.
+
+python benchmarks/studies/mutants.py [--modules paper claims …] [--most 40] [--processes 2]
+
+Every comparison, sum, product, constant, `and`/`or`, `not`, sign and choice of least or largest in a
+module is turned once (`benchmarks/studies/mutations.py`), and the module's own tests run on that copy
+until one fails: then the mutant is caught. `--most` takes as many of each module, spread evenly; without
+it, all. Mutants that change nothing that can be measured stand in equivalent_mutants.csv with the
+reason, and are not counted. Writes figures/phantom/table_mutants.csv, a row per module; survivors are
+printed. Exit code 1 where less than 95 % are caught.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from joblib import Parallel, delayed
+
+from pgmif.runs.root import find_root
+from pgmif_core.files import write_table
+
+sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
+from studies.mutations import Mutant, mutants_of
+
+# module: the tests that ought to notice
+MODULES = {
+    "pgmif_core/gradients.py": ["core/test_gradients.py"],
+    "pgmif_core/losses.py": ["core/test_losses.py"],
+    "pgmif_core/metrics/paper.py": ["core/metrics/test_paper.py", "core/test_wrong_inputs.py"],
+    "pgmif_core/metrics/contrast.py": ["core/metrics/test_contrast.py"],
+    "pgmif_core/metrics/separation.py": ["core/metrics/test_separation.py"],
+    "pgmif_core/images/regions.py": ["core/images/test_regions.py"],
+    "pgmif_core/images/slices.py": ["core/images/test_slices.py"],
+    "pgmif_core/images/registration.py": ["core/images/test_registration.py", "app/figures/test_qc.py"],
+    "pgmif_core/images/windows.py": ["core/images/test_windows.py"],
+    "pgmif_core/images/dicom/structures.py": ["core/images/dicom", "app/cohort/test_contours.py"],
+    "pgmif_core/evaluation/statistics.py": ["core/evaluation/test_statistics.py"],
+    "pgmif_core/evaluation/summary.py": ["core/evaluation/test_summary.py", "app/steps/test_claims.py"],
+    "pgmif_core/evaluation/paired.py": ["core/evaluation/test_paired.py"],
+    "pgmif_core/evaluation/printed.py": ["core/evaluation/test_printed.py"],
+    "pgmif_core/evaluation/frontier.py": ["core/evaluation/test_frontier.py"],
+    "pgmif_core/evaluation/gain.py": ["core/evaluation/test_gain.py"],
+    "pgmif/steps/claims.py": ["app/steps/test_claims.py"],
+}
+COPIED = ("pgmif_core", "pgmif", "tests", "params", "published", "notebooks", "benchmarks", "weights")
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
+TARGET, PATIENCE_S = 95.0, 300
+
+
+def copy_of(root: Path, folder: Path) -> None:
+    """What the tests need of the repository; no results, no figures."""
+    for name in COPIED:
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*root.glob("*.csv"), *root.glob("*.toml"), *root.glob("*.cff"), root / "Snakefile"):
+        if path.is_file():
+            shutil.copy(path, folder / path.name)
+
+
+def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
+    """caught or survived; also caught where the tests do not end."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_of(root, folder)
+        (folder / module).write_text(mutant.text)
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+                   "-p", "no:xdist", "-m", "not slow and not browser", *(f"tests/{t}" for t in tests)]
+        alone = {**os.environ, "PYTHONPATH": name, "OMP_NUM_THREADS": "1",
+                 "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, check=False,
+                                  timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            return "caught"
+    if done.returncode not in (0, 1):  # neither passed nor failed: collected nothing, or could not begin
+        return "caught" if b"Error" in done.stdout else f"no verdict ({done.returncode})"
+    return "caught" if done.returncode else "survived"
+
+
+def chosen(root: Path, module: str, most: int) -> list[Mutant]:
+    """Mutants of a module, without the equivalent ones; `most` of them, spread evenly."""
+    known = pd.read_csv(EQUIVALENT, keep_default_na=False)
+    known = set(zip(known["module"], known["line"], known["change"], strict=True))
+    found = [m for m in mutants_of((root / module).read_text())
+             if (module, m.line, m.change) not in known]
+    step = max(1, -(-len(found) // most)) if most else 1
+    return found[::step]
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--modules", nargs="+", help="file names without .py; all if not given")
+    arguments.add_argument("--most", type=int, default=0)
+    arguments.add_argument("--processes", type=int, default=os.cpu_count())
+    arguments.add_argument("--profile", help="ignored: no run is looked at")
+    options = arguments.parse_args()
+    root = find_root(Path(__file__).parent)
+    wanted = {m: t for m, t in MODULES.items() if not options.modules or Path(m).stem in options.modules}
+    jobs = [(module, mutant, tests) for module, tests in wanted.items()
+            for mutant in chosen(root, module, options.most)]
+    works = (delayed(verdict)(root, *job) for job in jobs)
+    rows = []
+    for (module, mutant, _), said in zip(jobs, Parallel(options.processes, return_as="generator")(works),
+                                         strict=True):
+        rows.append({"module": module, "verdict": said})
+        if said != "caught":
+            print(f"{said}: {module}:{mutant.number}: {mutant.change}: {mutant.line}", flush=True)
+    table = pd.DataFrame(rows)
+    summary = table.groupby("module", sort=False)["verdict"].agg(
+        mutants="size", caught=lambda v: int((v == "caught").sum())).reset_index()
+    share = 100 * summary["caught"].sum() / summary["mutants"].sum()
+    print(summary.to_string(index=False), f"\n{share:.1f} % caught")
+    if not options.modules:
+        write_table(summary, root / "figures" / "phantom" / "table_mutants.csv")
+    return int(share < TARGET)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
