@@ -96,10 +96,13 @@ def processes_of(folder):
 
 @pytest.fixture
 def hangups_end():
-    """SIGHUP ends what is started here, also where the tests themselves run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """SIGHUP and SIGINT end what is started here, also where the tests themselves run under nohup, or
+    in the background of a script, whose commands ignore an interrupt."""
+    ends = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, end) for number, end in ends.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, end in before.items():
+        signal.signal(number, end)
 
 
 @pytest.mark.slow
