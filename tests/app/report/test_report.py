@@ -50,7 +50,7 @@ def test_nothing_is_fetched_from_anywhere(page):
 
 def test_it_says_what_the_tables_say(page, clone):
     text = page.read_text()
-    claims = pd.read_csv(clone / "figures" / "mine" / "table_claims.csv")
+    claims = pd.read_csv(clone / "figures" / "mine" / "table_claims.csv").query("counts == 'yes'")
     verdicts = claims["verdict"].value_counts()
     assert f"{verdicts['holds']} of {len(claims)}" in text
     cnr = pd.read_csv(clone / "figures" / "mine" / "table_cnr.csv").set_index("method")["median"]

@@ -68,5 +68,9 @@ def test_gcnr_is_one_minus_the_overlap():
     image = np.where(tumour, rng.uniform(0.25, 1.25, 40_000), rng.uniform(0, 1, 40_000))
     assert generalized_cnr(image, tumour, ~tumour) == pytest.approx(0.25, abs=0.04)
     assert generalized_cnr(np.ones(9), np.arange(9) < 4, np.arange(9) >= 4) == 0
+    apart = np.where(tumour, image + 2, image)
+    for sign in (1, -1):  # one threshold tells them apart, brighter or darker
+        assert generalized_cnr(sign * apart, tumour, ~tumour) == 1
+        assert generalized_cnr(sign * apart, ~tumour, tumour) == 1
     with pytest.raises(ValueError, match="reference: expected a mask"):
         generalized_cnr(image, tumour, tumour & ~tumour)
