@@ -108,10 +108,15 @@ def medians(generator: Generator, run: Run, left_out: list[str], epsilon: float)
     return {**rows.median(), "inverted": int((rows["correlation"] < 0).sum()), "patients": len(rows)}
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Rows as they were written: a hash like 55472e11 is no number."""
+    return pd.read_csv(path, dtype={"made_from": str})
+
+
 def gathered(path: Path, folder: Path) -> pd.DataFrame:
     """The committed table with the rows of every training of this machine, in order."""
     known = [path, *sorted(folder.glob("*/rows.csv"))]
-    table = pd.concat([pd.read_csv(p) for p in known if p.exists()] or [pd.DataFrame(columns=KEYS)])
+    table = pd.concat([read(p) for p in known if p.exists()] or [pd.DataFrame(columns=KEYS)])
     return table.drop_duplicates(KEYS, keep="last").sort_values(KEYS, ignore_index=True)
 
 
@@ -137,7 +142,7 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
         own = folder / "rows.csv"
         for iterations, averaged, generator in trajectory(trainer, slices, folder, missing):
             found = medians(generator, run, left_out, settings.epsilon)
-            rows = [pd.read_csv(own)] if own.exists() else []
+            rows = [read(own)] if own.exists() else []
             rows.append(pd.DataFrame([{**key, "iterations": iterations, "averaged": averaged, **found,
                                        "made_from": made_from}]))
             write_table(pd.concat(rows), own)

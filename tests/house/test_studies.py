@@ -49,10 +49,12 @@ def test_rows_of_all_trainings_are_gathered_and_the_newest_count(tmp_path):
     assert gathered(tmp_path / "none.csv", tmp_path).empty
     rows.assign(cnr=0.0).to_csv(tmp_path / "table.csv", index=False)
     (tmp_path / "trainings" / "a").mkdir(parents=True)
+    rows = rows.assign(made_from="55472e11")  # a hash, no number
     rows.iloc[:1].to_csv(tmp_path / "trainings" / "a" / "rows.csv", index=False)
     table = gathered(tmp_path / "table.csv", tmp_path / "trainings")
     assert table["iterations"].tolist() == [100, 200]
     assert table["cnr"].tolist() == [0.0, 200.0]
+    assert table["made_from"].iloc[-1] == "55472e11"
 
 
 def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
