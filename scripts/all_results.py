@@ -44,7 +44,7 @@ def phantom_text(folder: Path) -> list[str]:
     notebooks = pd.read_csv(folder / "table_seconds.csv")
     minutes = (notebooks["begun"] + notebooks["seconds"]).max() / 60
     return [
-        f"Of the paper's {verdicts.sum()} statements in numbers {verdicts.get('holds', 0)} hold on "
+        f"Of the paper's {verdicts.sum()} statements {verdicts.get('holds', 0)} hold on "
         f"this cohort, {verdicts.get('not reproduced', 0)} are not reproduced and "
         f"{verdicts.get('cannot be tested', 0)} cannot be tested "
         "([`table_claims.csv`](figures/phantom/table_claims.csv) says why).",

@@ -50,7 +50,7 @@ LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
 PREFIX = "length-"
 SAVED_EVERY = 250
 PHANTOMS = 30  # training patients of the study, of which a third is left out
-RATES = {"learning_rate": 2e-4, "learning_rate_dlmwl": 1e-4, "discriminator_rate": 2e-4}  # the paper's
+RATES = {"learning_rate", "learning_rate_dlmwl", "discriminator_rate"}
 KEYS = ["method", "scale", "epsilon", "seed", "annealed", "iterations", "averaged"]
 
 
@@ -59,8 +59,9 @@ def study_run(options: argparse.Namespace) -> Run:
     values = {"manifest": options.manifest} if options.manifest else {}
     path = find_root() / "params" / f"{options.profile}.yaml"
     named = open_run(read_parameters(path, allow_outside=options.allow_outside, **values))
+    rates = read_parameters(path.with_name("paper.yaml")).model_dump(include=RATES)
     run = replace(named, name=f"{PREFIX}{named.name}", parameters=named.parameters.model_copy(
-        update={"phantom_train": PHANTOMS, "anneal": False, "average_weights": True, **RATES}))
+        update={"phantom_train": PHANTOMS, "anneal": False, "average_weights": True, **rates}))
     source, folder = source_cohort(run), run.folder("00_cohort")
     subjects = source.subjects("train")[: PHANTOMS if source.is_phantom else None]
     if source.is_phantom:
@@ -74,11 +75,17 @@ def study_run(options: argparse.Namespace) -> Run:
 
 
 def split(run: Run) -> tuple[list[str], list[str]]:
-    """Training patients to fit on, and the third that is left out, of those whose CNR can be had."""
+    """Training patients to fit on, and the third that is left out, of those whose CNR can be had.
+
+    Raises ValueError where that leaves none to measure.
+    """
     subjects = run.cohort.subjects("train")
     subjects = subjects[: PHANTOMS if run.cohort.is_phantom else None]
     whole = [s for s in subjects if run.patient(s).reference.any()]
-    left_out = whole[-(len(subjects) // 3):]
+    left_out = whole[max(0, len(whole) - len(subjects) // 3):]
+    if not left_out:
+        raise ValueError(f"expected at least 3 training patients, one of them with tumour and reference "
+                         f"region, found {len(subjects)}, {len(whole)} of them with both")
     return [s for s in subjects if s not in left_out], left_out
 
 

@@ -13,6 +13,7 @@ share of its variance that lies between slices (percent), `cnr_*` the sources' m
 import sys
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import cnr
 from pgmif_core.files import write_table
 from pgmif_core.images.patient import PatientSlices, with_reference
+from pgmif_core.images.regions import Choice
 from pgmif_core.metrics.paper import between_slices_share
 from pgmif_core.phantom import tissue_map
 from pgmif_core.phantom.tissues import tissue_labels
@@ -30,7 +32,6 @@ from pgmif_core.phantom.tissues import tissue_labels
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
 from studies.run_options import chosen_run, run_parser
 
-CHOICES = ("tissue", "slice")
 WINDOWS_MM, FARTHEST_MM = (7.0, 10.0, 15.0), (12.0, 15.0, 20.0, 25.0, 30.0)
 
 
@@ -54,7 +55,7 @@ def patient_rows(run: Run, subject: str) -> list[dict]:
     seed = run.cohort.value(subject, "phantom_seed") if run.cohort.is_phantom else ""
     truth = tissue_map(int(seed), patient.grid) if seed else None
     rows = []
-    for choice in CHOICES:
+    for choice in get_args(Choice):
         for window in WINDOWS_MM:
             for farthest in FARTHEST_MM:
                 try:

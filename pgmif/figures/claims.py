@@ -26,11 +26,12 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
     table = ax.table(shown.to_numpy(), colLabels=HEADINGS, loc="center", cellLoc="left",
-                     colWidths=[0.38, 0.16, 0.14, 0.16, 0.16])
+                     colWidths=[0.4, 0.16, 0.14, 0.15, 0.15])
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():
         cell.set_linewidth(0.3)
+        cell.PAD = 0.03
         cell.set_edgecolor(LIGHT_GREY)
         if row == 0:
             cell.set_text_props(weight="bold")

@@ -121,14 +121,14 @@ def gain_figure(summary: pd.DataFrame, limit: float, label: str) -> Figure:
         ax.plot([one, both], [y, y], color=GREEN if gain > 0 else VERMILION, linewidth=1.5, zorder=1)
     ax.plot(summary["cnr"], places, "o", color="k", markersize=4.5, label="all sources")
     for column, marker in zip(alone, "<>^v", strict=False):
-        modality = column.removeprefix("cnr_").removesuffix("_alone").capitalize()
+        source = method_named(column.removeprefix("cnr_").removesuffix("_alone")).label
         ax.plot(summary[column], places, marker, color=GREY, markersize=4, markerfacecolor="none",
-                label=f"{modality} in every place")
+                label=f"{source} in every place")
     ax.axvline(limit, color="k", linestyle="--", linewidth=0.7, label="best linear mix, contour known")
     ax.set_yticks(places, summary["label"])
     ax.invert_yaxis()
     ax.set_xlabel("median CNR")
-    ax.legend(frameon=False, fontsize=6.5)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=6.5)
     name_cohort(figure, label, "green where, in the median patient, fusing adds contrast to what the "
                 "method makes of one source; orange where it costs some")
     return figure

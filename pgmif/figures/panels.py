@@ -31,7 +31,8 @@ def _plain(axes, image: NDArray, title: str = "", limits: tuple[float, float] = 
         side.set_visible(False)
 
 
-def _outline(axes, mask: NDArray, colour: str, width: float = 0.8) -> None:
+def outline(axes, mask: NDArray, colour: str, width: float = 0.8) -> None:
+    """The contour of a mask (h, w), where it has one."""
     if mask.any() and not mask.all():
         axes.contour(mask.astype(float), [0.5], colors=[colour], linewidths=width)
 
@@ -53,8 +54,8 @@ def contact_sheet(
         for m, modality in enumerate(modalities):
             ax = axes[block * len(modalities) + m, column]
             _plain(ax, patient.sources[k, m], f"{patient.subject} {modality}")
-            _outline(ax, patient.gtv[k], GTV_COLOUR)
-            _outline(ax, patient.reference[k], REFERENCE_COLOUR)
+            outline(ax, patient.gtv[k], GTV_COLOUR)
+            outline(ax, patient.reference[k], REFERENCE_COLOUR)
     name_cohort(figure, label, f"GTV orange, reference region blue; {RADIOLOGICAL}")
     return figure
 
@@ -83,7 +84,7 @@ def raw_sheet(cohort: Cohort, subjects: Sequence[str], label: str) -> Figure:
             darkest = CT_WINDOW_HU[0] if modality == "CT" else 0
             _plain(ax, plane, f"{subject} {modality}", (darkest, float(np.percentile(plane, 99.7))))
             if modality == space:
-                _outline(ax, masks[k], GTV_COLOUR)
+                outline(ax, masks[k], GTV_COLOUR)
     name_cohort(figure, label, f"before registration; GTV outlined; {RADIOLOGICAL}")
     return figure
 
@@ -152,7 +153,7 @@ def comparison_figure(
         block, column = divmod(number, columns)
         whole, enlarged = axes[2 * block, column], axes[2 * block + 1, column]
         _plain(whole, image, method_named(name).label)
-        _outline(whole, gtv, GTV_COLOUR, 0.6)
+        outline(whole, gtv, GTV_COLOUR, 0.6)
         _plain(enlarged, image[box])
     name_cohort(figure, label, f"{subject}, tumour enlarged, grey scale 0-1 in every panel")
     return figure
@@ -170,7 +171,7 @@ def patients_figure(
         for ax, (name, image) in zip(row, images.items(), strict=True):
             title = method_named(name).label
             _plain(ax, image, f"{subject} {title}")
-            _outline(ax, gtv, GTV_COLOUR, 0.6)
+            outline(ax, gtv, GTV_COLOUR, 0.6)
     name_cohort(figure, label, f"GTV outlined; {RADIOLOGICAL}")
     return figure
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pgmif.figures.colours import EDGE_MAP, GTV_COLOUR, LENGTH_MAP, REFERENCE_COLOUR
-from pgmif.figures.panels import checkerboard
+from pgmif.figures.panels import checkerboard, outline
 from pgmif.pages import table_html, write_page
 from pgmif_core.images.displacements import displacement_lengths
 from pgmif_core.images.modalities import T2W
@@ -85,9 +85,7 @@ def _slices_strip(figure: SubFigure, patient: PatientSlices) -> None:
 
 def _outlined(axes, patient: PatientSlices, plane: int, box: tuple[slice, ...] = WHOLE) -> None:
     for mask, colour in ((patient.gtv, GTV_COLOUR), (patient.reference, REFERENCE_COLOUR)):
-        part = np.asarray(mask[plane])[box]
-        if part.any() and not part.all():
-            axes.contour(part, [0.5], colors=[colour], linewidths=1)
+        outline(axes, np.asarray(mask[plane])[box], colour)
 
 
 def _one_slice(grid: sitk.Image, plane: int) -> sitk.Image:

@@ -14,6 +14,7 @@ from pgmif.figures.colours import GREEN, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, new_figure
 from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, same
 from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.slices import covered_slices
 from pgmif_core.losses import discriminator_loss, generator_adversarial_loss, relative_alignment
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.phantom import PhantomSize
@@ -48,7 +49,7 @@ def train_briefly(
 ) -> Trained:
     """Train a narrow PGMIF for seconds on crops of `patients` and fuse `test` with it."""
     slices = np.concatenate([np.asarray(p.sources) for p in patients])
-    slices = slices[slices.any(axis=(2, 3)).all(axis=1)]
+    slices = slices[covered_slices(slices)]
     trainer = Trainer(TrainingSettings(
         channels=8, iterations=iterations, batch_size=BATCH, crop=CROP, learning_rate=4e-4,
         adversarial=adversarial, start=start,

@@ -6,7 +6,7 @@ Nothing is chosen from these numbers: they show how much each decision matters.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -16,12 +16,13 @@ from pgmif.steps.pgmif_plus import SEEDS, seed_settings
 from pgmif.steps.training import split_training, training_code, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
 from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
+from pgmif_core.images.regions import Choice
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.paper import contrast_correlation
 from pgmif_core.training.loop import train
 
-CHOICES = ("slice", "tissue")  # of the reference region, as the values 0 and 1
+CHOICES = get_args(Choice)[::-1]  # of the reference region, as the values 0 and 1
 UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
 
 

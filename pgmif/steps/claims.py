@@ -201,25 +201,17 @@ def claims_table(
     return pd.DataFrame(rows)
 
 
-def readings_of_claims(
-    cnr: Mapping[str, pd.DataFrame], sobel: Mapping[str, pd.DataFrame], seconds_per_pair: float
-) -> pd.DataFrame:
-    """`claims_table` of the first reading of CNR and of Q, and the column `depends_on`.
+def depends_on(claims: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> list[str]:
+    """For every row of `claims_table` the other measurements under which its verdict is another one.
 
-    `cnr` and `sobel` hold summaries by what they were measured with, the ones in force first.
-    `depends_on` names every other measurement under which a claim's verdict is another one, and that
-    verdict; "nothing" where none changes it.
+    `others`: the tables of the same claims, by what CNR or Q was measured with. "nothing" where none
+    changes the verdict.
     """
-    (_, own_cnr), (_, own_sobel) = next(iter(cnr.items())), next(iter(sobel.items()))
-    claims = claims_table(own_cnr, own_sobel, seconds_per_pair)
-    others = {name: claims_table(table, own_sobel, seconds_per_pair) for name, table in cnr.items()}
-    others |= {name: claims_table(own_cnr, table, seconds_per_pair) for name, table in sobel.items()}
     turned = pd.DataFrame({
         name: np.where(other["verdict"] == claims["verdict"], "", f"{name}: " + other["verdict"])
         for name, other in others.items()
     })
-    joined = ["; ".join(filter(None, row)) for row in turned.to_numpy()]
-    return claims.assign(depends_on=[each or NOTHING for each in joined])
+    return ["; ".join(filter(None, row)) or NOTHING for row in turned.to_numpy()]
 
 
 PLUS = "pgmif_plus"

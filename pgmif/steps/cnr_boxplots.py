@@ -24,8 +24,7 @@ def summarize_cnr(
     target = table.loc[table["method"] == TARGET, column]
     rows = []
     for name in ordered_methods(table["method"]):
-        own = table[table["method"] == name]
-        values = own[column]
+        values = table.loc[table["method"] == name, column]
         cv = bootstrap_interval(values, _cv)
         rows.append({
             "method": name,
@@ -34,8 +33,12 @@ def summarize_cnr(
             "cv_low": cv.low,
             "cv_high": cv.high,
             "p_versus_pgmif": p_versus(target, values, name),
-        } | {c: own[c].median() for c in ("between_percent",) if c in own})
-    return beside_published(pd.DataFrame(rows), published[published["metric"] == "cnr"])
+        })
+    summary = pd.DataFrame(rows)
+    if "between_percent" in table:
+        between = table.groupby("method")["between_percent"].median()
+        summary["between_percent"] = summary["method"].map(between)
+    return beside_published(summary, published[published["metric"] == "cnr"])
 
 
 def cnr_table(run: Run) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from pgmif.runs.fused import fused_methods, read_fused
+from pgmif.runs.fused import fused_methods, read_fused, trained_weights
 from pgmif.runs.parallel import over_test_patients
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.frontier import trivial_rows
@@ -27,11 +27,9 @@ def trivial_table(run: Run) -> pd.DataFrame:
 
 
 def _gain_of(run: Run, subject: str) -> list[dict]:
-    methods, known = {}, compared_methods(run.cohort.modalities)
-    for name in fused_methods(run):
-        if name in known and known[name].kind not in ("source", "control"):
-            method = known[name]
-            methods[name] = (method, run.weights(name) if method.needs_weights else None)
+    known, weights = compared_methods(run.cohort.modalities), trained_weights(run)
+    methods = {name: (known[name], weights.get(name)) for name in fused_methods(run)
+               if name in known and known[name].kind not in ("source", "control")}
     return gain_rows(run.patient(subject), run.cohort.modalities, methods)
 
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from pgmif_core.chunks import in_chunks
+
 CHANNELS = (16, 32, 64, 128)
 SMALLEST_SIDE = 2 ** (len(CHANNELS) - 1)  # sides must be multiples of it
 LEARNING_RATE = 4e-3
@@ -132,8 +134,8 @@ def draw(unet: nn.Module, images: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     height, width = images.shape[-2:]
     with torch.inference_mode():
-        parts = [unet(_padded(part)) for part in torch.from_numpy(np.array(images)).split(8)]
-    drawn = (torch.cat(parts)[:, 0, :height, :width] > 0).numpy()
+        logits = in_chunks(lambda part: unet(_padded(part)), torch.from_numpy(np.array(images)))
+    drawn = (logits[:, 0, :height, :width] > 0).numpy()
     bodies, count = ndimage.label(drawn)
     return bodies == np.bincount(bodies.ravel())[1:].argmax() + 1 if count else drawn
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pgmif_core.images.modalities import T2W
 from pgmif_core.images.regions import Choice, head_mask, reference_region
-from pgmif_core.images.slices import SIGNAL, normalised_slices
+from pgmif_core.images.slices import SIGNAL, covered_slices, normalised_slices
 from pgmif_core.images.windows import windowed
 
 LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
@@ -81,7 +81,7 @@ class Placed(NamedTuple):
     @property
     def covered(self) -> NDArray[np.bool_]:
         """Slices, (slices, 1, 1), on which every source shows anything."""
-        return self.sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
+        return covered_slices(self.sources)[:, None, None]
 
 
 def largest_slice(gtv: NDArray[np.bool_]) -> int:
@@ -130,8 +130,8 @@ def with_reference(
     `limits_mm` (side, nearest, farthest) and `choice` as of `reference_region`. Raises ValueError where
     there is no tumour or no such region.
     """
-    shown = patient.sources.any(axis=(2, 3)).all(axis=1)[:, None, None]
-    imaged = shown & np.ones_like(patient.gtv) if patient.imaged is None else shown & patient.imaged
+    imaged = np.ones_like(patient.gtv) if patient.imaged is None else patient.imaged
+    imaged = imaged & covered_slices(patient.sources)[:, None, None]
     region = reference_region(
         patient.volumes, np.asarray(patient.gtv), patient.spacing_mm, *limits_mm,
         imaged=imaged, ranges=patient.ranges, choice=choice)

@@ -51,11 +51,22 @@ def minmax_per_slice(
     on NaN or infinite values.
     """
     volume = np.asarray(volume, dtype=np.float32)
-    low, high = slice_ranges(volume, imaged, floor).T[..., None, None]
+    return _scaled(volume, imaged, slice_ranges(volume, imaged, floor))
+
+
+def _scaled(
+    volume: NDArray[np.float32], imaged: NDArray | None, ranges: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    low, high = ranges.T[..., None, None]
+    known = high > low if imaged is None else (high > low) & imaged
     scaled = np.zeros_like(volume)
-    known = np.ones(volume.shape, bool) if imaged is None else imaged
-    np.divide(volume - low, high - low, out=scaled, where=(high > low) & known)
+    np.divide(volume - low, high - low, out=scaled, where=known)
     return np.clip(scaled, 0, 1)
+
+
+def covered_slices(sources: NDArray) -> NDArray[np.bool_]:
+    """The slices, (slices,), of `sources` (slices, m, h, w) on which every source shows anything."""
+    return np.asarray(sources.any(axis=(2, 3)).all(axis=1))
 
 
 def upright(image: sitk.Image) -> sitk.Image:
@@ -124,7 +135,7 @@ def normalised_slices(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
 ) -> NormalisedSlices:
     """A sequence on the slice grid, min-max normalised slice by slice."""
-    imaged, floor = imaged_part(image, grid, transform), air_level(image)
-    placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform))
-    planes = minmax_per_slice(placed, imaged, floor)
-    return NormalisedSlices(planes, imaged, slice_ranges(placed, imaged, floor))
+    imaged = imaged_part(image, grid, transform)
+    placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform)).astype(np.float32)
+    ranges = slice_ranges(placed, imaged, air_level(image))
+    return NormalisedSlices(_scaled(placed, imaged, ranges), imaged, ranges)

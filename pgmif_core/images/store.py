@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from pgmif_core.files import broken, digest, replacing, seal, write_json
 from pgmif_core.images.patient import PatientSlices
+from pgmif_core.images.slices import covered_slices
+
+ARRAYS = ("sources", "gtv", "reference", "imaged", "ranges")
 
 
 def array_path(store: Path, subject: str, name: str) -> Path:
-    """Where an array of a stored patient lies: sources, gtv, reference, imaged or ranges."""
+    """Where one of the `ARRAYS` of a stored patient lies."""
     return store / f"{subject}_{name}.npy"
 
 
@@ -44,7 +47,7 @@ def write_patient(
         "direction": patient.grid.GetDirection(),
         "origin_mm": patient.grid.GetOrigin(),
     }
-    signal = np.flatnonzero(patient.sources.any(axis=(2, 3)).all(axis=1)).tolist()
+    signal = np.flatnonzero(covered_slices(patient.sources)).tolist()
     sealed = seal(store, [*paths.values(), *further])
     notes = {**details, "geometry": geometry, "slices_with_signal": signal, "sealed": sealed}
     write_json(notes, store / f"{patient.subject}.json")
@@ -73,16 +76,20 @@ def complete_details(store: Path, subject: str) -> dict:
 
 
 def read_patient(store: Path, subject: str) -> PatientSlices:
-    """A patient's slices; arrays are memory-mapped, so only what is touched is read."""
+    """A patient's slices; arrays are memory-mapped, so only what is touched is read.
+
+    Raises FileNotFoundError where the patient is not complete, or was stored by another version.
+    """
     geometry = complete_details(store, subject)["geometry"]
     grid = sitk.Image(geometry["size"], sitk.sitkFloat32)
     grid.SetSpacing(geometry["spacing_mm"])
     grid.SetDirection(geometry["direction"])
     grid.SetOrigin(geometry["origin_mm"])
-    sources, gtv, reference, imaged, ranges = (
-        np.load(array_path(store, subject, name), mmap_mode="r")
-        for name in ("sources", "gtv", "reference", "imaged", "ranges")
-    )
+    paths = [array_path(store, subject, name) for name in ARRAYS]
+    if absent := [path.name for path in paths if not path.exists()]:
+        raise FileNotFoundError(f"{store}: expected {', '.join(absent)}, found none: another version "
+                                "stored this patient; run 01_preprocessing again")
+    sources, gtv, reference, imaged, ranges = (np.load(path, mmap_mode="r") for path in paths)
     return PatientSlices(subject, sources, gtv, reference, grid, imaged, ranges)
 
 

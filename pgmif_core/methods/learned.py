@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from pgmif_core.chunks import in_chunks
 from pgmif_core.methods.rules import Fused, Sources
 from pgmif_core.networks.folded import FoldedGenerator
 from pgmif_core.networks.generator import Generator
@@ -28,5 +29,5 @@ def fuse_learned(
     folded = weights if isinstance(weights, FoldedGenerator) else FoldedGenerator(weights)
     device = folded.device
     with torch.inference_mode():
-        parts = sources.split(batch or (1 if device.type == "cpu" else GPU_BATCH))
-        return torch.cat([folded(part.to(device)).to(sources.device) for part in parts])
+        return in_chunks(lambda part: folded(part.to(device)).to(sources.device), sources,
+                         batch or (1 if device.type == "cpu" else GPU_BATCH))

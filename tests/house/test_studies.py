@@ -1,7 +1,10 @@
 """The studies measure what they say, on training patients, and go on where they were stopped."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from helpers.trainings import SETTINGS, make_store
 
@@ -123,3 +126,22 @@ def test_every_module_under_mutation_and_its_tests_are_there(root):
     for module, tests in MODULES.items():
         assert (root / module).is_file()
         assert all((root / "tests" / test).exists() for test in tests)
+
+
+@pytest.mark.parametrize(("subjects", "without", "left_out"), [
+    (3, (), ["s2"]), (7, (), ["s5", "s6"]), (7, ("s6",), ["s4", "s5"]),
+    (6, ("s1", "s2", "s3", "s4", "s5"), ["s0"]),
+    (2, (), None), (3, ("s0", "s1", "s2"), None),
+])
+def test_patients_are_left_out_where_they_can_be_measured_and_never_all(subjects, without, left_out):
+    from studies.length import split
+
+    names = [f"s{k}" for k in range(subjects)]
+    measurable = {n: SimpleNamespace(reference=np.array([n not in without])) for n in names}
+    run = SimpleNamespace(patient=measurable.get, cohort=SimpleNamespace(
+        subjects={"train": names}.get, is_phantom=False))
+    if left_out is None:
+        with pytest.raises(ValueError, match="expected at least 3 training patients"):
+            split(run)
+    else:
+        assert split(run) == ([n for n in names if n not in left_out], left_out)

@@ -1,6 +1,7 @@
 """Parameters: names, kinds, limits, and files that are no parameters."""
 
 import math
+from typing import get_args
 
 import pytest
 import yaml
@@ -14,6 +15,8 @@ from pgmif.runs.parameters import (
     read_parameters,
 )
 from pgmif.runs.root import find_root
+from pgmif_core.images.regions import Choice
+from pgmif_core.metrics.paper import Reading
 
 
 def test_quick_yaml_lists_every_default(root):
@@ -161,3 +164,9 @@ def test_parameters_have_an_upper_end(name, value):
 ])
 def test_numbers_with_an_exponent_are_numbers(text, value):
     assert plain_yaml(text) == value
+
+
+@pytest.mark.parametrize(("name", "known"), [("reference_choice", Choice), ("sobel_reading", Reading)])
+def test_a_choice_of_the_core_is_offered_whole(name, known):
+    """The parameter lists them again, because the core's module would load SciPy and PyTorch with it."""
+    assert get_args(Parameters.model_fields[name].annotation) == get_args(known)

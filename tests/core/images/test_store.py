@@ -5,7 +5,14 @@ import pytest
 import SimpleITK as sitk
 
 from pgmif_core.images.patient import PatientSlices
-from pgmif_core.images.store import TrainingSlices, patient_details, read_patient, write_patient
+from pgmif_core.images.store import (
+    ARRAYS,
+    TrainingSlices,
+    array_path,
+    patient_details,
+    read_patient,
+    write_patient,
+)
 
 
 @pytest.fixture
@@ -28,6 +35,13 @@ def test_store_round_trip_is_memory_mapped(store):
     assert patient_details(store, "nobody") is None
     with pytest.raises(FileNotFoundError, match="01_preprocessing"):
         read_patient(store, "nobody")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_patient_stored_by_another_version_is_named_with_the_remedy(store, name):
+    array_path(store, "a", name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"expected a_{name}.npy, .*run 01_preprocessing again"):
+        read_patient(store, "a")
 
 
 def test_training_batches_depend_on_seed_and_iteration_alone(store):
