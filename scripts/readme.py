@@ -14,7 +14,7 @@ from all_results import number
 
 from pgmif.runs.root import find_root
 from pgmif.steps.claims import counted
-from pgmif_core.methods.names import TARGET, method_named
+from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
 
 BEGIN, END = "<!-- results: scripts/readme.py -->", "<!-- end of results -->"
 SPEED_BEGIN, SPEED_END = "<!-- speed: scripts/readme.py -->", "<!-- end of speed -->"
@@ -59,11 +59,18 @@ def _medians(folder: Path, table: str) -> pd.Series:
 
 
 def _fusing(folder: Path, where: str) -> str:
-    """What PGMIF makes of one source alone beside what it makes of both, and the limit of a mix."""
-    own = pd.read_csv(folder / "table_gain.csv").set_index("method").loc[TARGET]
+    """What PGMIF makes of one source alone beside what it makes of both, which method gains most by the
+    second and which loses most, and the limit of a mix."""
+    gains = pd.read_csv(folder / "table_gain.csv").set_index("method")
+    gains = gains.drop([n for n in NOT_IN_COMPARISON if n in gains.index])
+    own, most, least = (gains.loc[name] for name in (
+        TARGET, gains["gain"].idxmax(), gains["gain"].idxmin()))
     limits = pd.read_csv(folder / "table_limit.csv")["over_better"]
     return (f"on {where} it makes {own['cnr_t2w_alone']:.2f} of T2w alone and {own['cnr']:.2f} of both "
-            f"(more in {own['gained']:.0f} of {own['n']:.0f} patients), and the best linear mix reaches "
+            f"(more in {own['gained']:.0f} of {own['n']:.0f} patients; of the {len(gains)} methods "
+            f"{(gains['gain'] > 0).sum()} gain in the median patient, {most['label']} most "
+            f"({most['gain']:+.2f}), {least['label']} least ({least['gain']:+.2f})), and the best linear "
+            "mix reaches "
             f"{limits.median():.2f} ({limits.min():.2f} to {limits.max():.2f}) times the better source")
 
 
