@@ -66,11 +66,11 @@ def _fusing(folder: Path, where: str) -> str:
     own, most, least = (gains.loc[name] for name in (
         TARGET, gains["gain"].idxmax(), gains["gain"].idxmin()))
     limits = pd.read_csv(folder / "table_limit.csv")["over_better"]
-    return (f"on {where} it makes {own['cnr_t2w_alone']:.2f} of T2w alone and {own['cnr']:.2f} of both "
+    return (f"on {where} PGMIF makes {own['cnr_t2w_alone']:.2f} of T2w alone, {own['cnr']:.2f} of both "
             f"(more in {own['gained']:.0f} of {own['n']:.0f} patients; of the {len(gains)} methods "
             f"{(gains['gain'] > 0).sum()} gain in the median patient, {most['label']} most "
-            f"({most['gain']:+.2f}), {least['label']} least ({least['gain']:+.2f})), and the best linear "
-            "mix reaches "
+            f"({most['gain']:+.2f}), {least['label']} least ({least['gain']:+.2f})), and the best "
+            "linear mix reaches "
             f"{limits.median():.2f} ({limits.min():.2f} to {limits.max():.2f}) times the better source")
 
 
