@@ -165,6 +165,22 @@ def discriminator_loss(logits_real: Tensor, logits_fused: Tensor) -> Float[Tenso
     return functional.softplus(-logits_real).mean() + functional.softplus(logits_fused).mean()
 
 
+def gradient_penalty(logits: Tensor, images: Float[Tensor, "b 1 *space"]) -> Float[Tensor, ""]:
+    """Zero-centred gradient penalty: mean over images of ‖∇_x Σ D(x)‖² ÷ the number of patches.
+
+    `logits` (b, 1, …), one per patch, are a discriminator's of `images`, which must require gradients;
+    can be differentiated itself. On real images R1, on fused ones R2 of Mescheder et al. 2018: a
+    discriminator that is flat where it judges cannot drive the generator in circles.
+
+    >>> x = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    >>> gradient_penalty(3 * x, x).item()  # each of four patches sees one pixel, with slope 3
+    9.0
+    """
+    expect_logits(logits)
+    (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return slopes.square().sum() / logits.numel()
+
+
 def relative_alignment(
     fused: Float[Tensor, "b 1 *space"], source: Float[Tensor, "b 1 *space"], epsilon: float,
     dims: int | None = None,

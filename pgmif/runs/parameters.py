@@ -97,6 +97,12 @@ class Parameters(BaseModel):
     learning_rate: Positive = Field(4e-4, description="Adam, PGMIF and GMMCI")
     learning_rate_dlmwl: Positive = Field(2e-4, description="Adam, DLMWL")
     discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
+    gradient_penalty: NonNegative = Field(
+        0.0, description="on the discriminators' gradients, R1 and R2; 0: none, as in the paper"
+    )
+    warm_up: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0, description="iterations: the discriminators alone for half, then the generator ever faster"
+    )
     anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
     average_weights: bool = Field(True, description="keep the mean of all iterations' weights")
     checkpoint_every: Count = Field(25, description="iterations between checkpoints")
@@ -122,6 +128,10 @@ class Parameters(BaseModel):
 
     ablation: Literal[ABLATIONS] = Field("epsilon", description="the decision that 09_ablations varies")
     ablation_values: list[float] = Field([], description="its values; empty: those of 09_ablations")
+
+    replicate: Annotated[int, Field(ge=1, le=2**16)] = Field(
+        1, description="11_seeds trains with the run's seed plus this"
+    )
 
     unet_iterations: Count = Field(300, description="training iterations of a U-Net")
     unet_seeds: Count = Field(3, description="U-Nets trained per input")

@@ -23,12 +23,15 @@ class TrainingSettings:
     epsilon: float = 3e-2
     gradient_weights: tuple[float, ...] = (1.0, 8.0)
     content_scale: float = 1.0
+    summed: bool = False  # the content term over an image's pixels, as Eq. 2 is printed, not their mean
     adversarial: bool = True
     iterations: int = 200
     batch_size: int = 8
     crop: int = 96
     learning_rate: float = 2e-4
     discriminator_rate: float = 2e-4
+    gradient_penalty: float = 0.0  # of the discriminators, on real and on fused images
+    warm_up: int = 0  # iterations: the discriminators learn alone, then the generator ever faster
     anneal: bool = True
     average_weights: bool = True
     checkpoint_every: int = 25

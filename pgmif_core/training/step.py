@@ -12,17 +12,28 @@ from torch.optim.swa_utils import AveragedModel
 from pgmif_core.losses import (
     discriminator_loss,
     generator_adversarial_loss,
+    gradient_penalty,
 )
 from pgmif_core.networks.generator import Generator, PatchDiscriminator
 from pgmif_core.training.processes import average_gradients, open_fabric, share_statistics
 from pgmif_core.training.settings import TrainingSettings, content_loss
 
 TERMS = ("content", "adversarial", "discriminator")
+PENALISED_EVERY = 4  # iterations; it then weighs as many times more (Karras et al. 2020, "lazy")
 
 
 def annealing(iteration: int, iterations: int) -> float:
     """Factor of the learning rates, from 1 down to 0 along a half cosine (Loshchilov & Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * iteration / iterations))
+
+
+def warming_up(iteration: int, warm_up: int) -> float:
+    """Factor of the generator's rate: 0 for half of `warm_up` iterations, then up to 1 along a line.
+
+    What discriminators say before they have learnt anything is chance; a generator that follows it
+    ends where the seed sent it.
+    """
+    return min(1.0, max(0.0, 2 * iteration / warm_up - 1)) if warm_up else 1.0
 
 
 def later_counts_more(
@@ -85,13 +96,13 @@ class Trainer:
         """Which part of every batch is this process's, of how many."""
         return self.fabric.global_rank, self.fabric.world_size
 
-    def _anneal(self) -> None:
-        if not self.settings.anneal:
-            return
-        factor = annealing(self.iteration, self.settings.iterations)
+    def _set_rates(self) -> None:
+        settings = self.settings
+        factor = annealing(self.iteration, settings.iterations) if settings.anneal else 1.0
+        warm = warming_up(self.iteration, settings.warm_up) if settings.adversarial else 1.0
         for optimizer, rate in (
-            (self.generator_optimizer, self.settings.learning_rate),
-            (self.discriminator_optimizer, self.settings.discriminator_rate),
+            (self.generator_optimizer, settings.learning_rate * warm),
+            (self.discriminator_optimizer, settings.discriminator_rate),
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
@@ -112,7 +123,7 @@ class Trainer:
         Sources (b, m, h, w) in [0, 1]: this process's part of the batch; the terms are those of
         the whole batch. Raises FloatingPointError where one is not finite.
         """
-        self._anneal()
+        self._set_rates()
         self.generator.train()
         sources = sources.to(self.fabric.device)
         terms = self._update_both(sources)
@@ -128,7 +139,8 @@ class Trainer:
             self._update(self.discriminator_optimizer, self.discriminators, judged)
         self.discriminators.requires_grad_(False)
         content, deceived = self.content(fused, sources), self._deceived(fused)
-        loss = self.settings.content_scale * content + deceived
+        pixels = fused[0].numel() if self.settings.summed else 1
+        loss = self.settings.content_scale * pixels * content + deceived
         self._update(self.generator_optimizer, self.generator, loss)
         self.discriminators.requires_grad_(True)
         return content, deceived, judged
@@ -136,9 +148,14 @@ class Trainer:
     def _judged(self, sources: Tensor, fused: Tensor) -> Tensor:
         """The discriminators' loss; 0 without them."""
         total = sources.new_zeros(())
+        weight = self.settings.gradient_penalty if self.iteration % PENALISED_EVERY == 0 else 0.0
         for m, judge in enumerate(self.discriminators if self.settings.adversarial else ()):
-            both = torch.cat([sources[:, m : m + 1], fused])
-            total = total + discriminator_loss(*self._run(judge, both).chunk(2))
+            both = torch.cat([sources[:, m : m + 1], fused]).requires_grad_(weight > 0)
+            # compiled networks cannot be differentiated twice: their layers, which are not, can
+            logits = self._run(judge.layers if weight else judge, both)
+            total = total + discriminator_loss(*logits.chunk(2))
+            if weight:  # half of it for real and for fused images, each a half of `both`
+                total = total + PENALISED_EVERY * weight * gradient_penalty(logits, both)
         return total
 
     def _deceived(self, fused: Tensor) -> Tensor:

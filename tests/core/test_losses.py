@@ -13,6 +13,7 @@ from pgmif_core.losses import (
     discriminator_loss,
     generator_adversarial_loss,
     gradient_alignment,
+    gradient_penalty,
     intensity_weighted_mse,
     maximum_gradient_loss,
     pixelwise_gradient_loss,
@@ -148,6 +149,31 @@ def test_adversarial_terms_against_the_printed_logarithms():
     expected = -torch.log(d(real)).mean() - torch.log(1 - d(fused)).mean()
     torch.testing.assert_close(discriminator_loss(real, fused), expected)
     torch.testing.assert_close(generator_adversarial_loss(fused), -torch.log(d(fused)).mean())
+
+
+def test_the_gradient_penalty_of_a_linear_judge_is_its_squared_norm_per_patch():
+    images = random_images(3, 1, 8, 8).requires_grad_()
+    judge = torch.nn.Conv2d(1, 1, 4, stride=4, bias=False, dtype=images.dtype)
+    found = gradient_penalty(judge(images), images)  # patches do not overlap: each has all its pixels
+    torch.testing.assert_close(found, judge.weight.square().sum())
+    (slope,) = torch.autograd.grad(found, judge.weight)
+    torch.testing.assert_close(slope, 2 * judge.weight)
+
+
+def test_the_gradient_penalty_by_finite_differences():
+    torch.manual_seed(0)
+    judge = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3, dtype=torch.float64), torch.nn.Tanh(),
+                                torch.nn.Conv2d(3, 1, 3, dtype=torch.float64))
+    image = torch.rand(1, 1, 6, 7, dtype=torch.float64, requires_grad=True)
+    patches, step, total = judge(image).numel(), 1e-5, 0.0
+    for k in range(image.numel()):
+        moved = [image.detach().clone() for _ in range(2)]
+        for one, sign in zip(moved, (1, -1), strict=True):
+            one.view(-1)[k] += sign * step
+        up, down = (judge(one).sum().item() for one in moved)
+        total += ((up - down) / (2 * step)) ** 2
+    found = gradient_penalty(judge(image), image).item()
+    assert found == pytest.approx(total / patches, rel=1e-5)
 
 
 def test_relative_alignment_is_one_for_a_copy_and_refuses_a_constant_source():
