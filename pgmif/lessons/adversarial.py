@@ -1,5 +1,6 @@
 """Lesson 4, adversarial terms: a small training with and without them, and exercises."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +108,41 @@ def losses_figure(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def small_game(penalty: float, steps: int = 600, rate: float = 0.1) -> NDArray[np.float64]:
+    """The smallest adversarial game (Mescheder et al. 2018): real images are the number 0, fused ones θ,
+    and the logit of D is ψ times what it sees. (steps + 1, 2) places (θ, ψ), both learning at once.
+    """
+    places = [(1.0, 0.0)]
+    for _ in range(steps):
+        theta, psi = places[-1]
+        places.append((theta + rate * psi * _sigmoid(-psi * theta),
+                       psi - rate * _judge_slope(theta, psi, penalty)))
+    return np.array(places)
+
+
+def _sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def _judge_slope(theta: float, psi: float, penalty: float) -> float:
+    return theta * _sigmoid(psi * theta) + penalty * psi
+
+
+@in_style
+def game_figure(penalties: Sequence[float]) -> Figure:
+    """Where generator (θ) and discriminator (ψ) of `small_game` go, a panel per penalty."""
+    figure, axes = new_figure(PAGE_INCHES * 0.8, 2.4, 1, len(penalties), sharex=True, sharey=True)
+    for ax, penalty in zip(axes[0], penalties, strict=True):
+        theta, psi = small_game(penalty).T
+        ax.plot(theta, psi, color=VERMILION, linewidth=0.8)
+        ax.plot(theta[0], psi[0], "o", color=VERMILION, markersize=4)
+        ax.plot(0, 0, "+", color="k")
+        ax.set_title(f"penalty γ = {penalty:g}")
+        ax.set_xlabel("fused image θ (real: 0)")
+    axes[0, 0].set_ylabel("discriminator ψ")
+    return figure
+
+
 def _generator_loss(answer: Any) -> None:
     logits = np.array([-2.0, 0.0, 0.5, 3.0])
     same(as_function(answer)(logits.copy()), generator_adversarial_loss(torch.from_numpy(logits)))
@@ -140,6 +176,14 @@ def _guess(answer: Any) -> None:
                      "need be: the two are equally frequent.")
 
 
+def _penalised(answer: Any) -> None:
+    for theta, psi, gamma in ((1.0, 0.0, 0.3), (-0.7, 0.4, 0.0), (0.5, -1.2, 2.0)):
+        found = as_function(answer)(theta, psi, gamma)
+        if gamma * psi and abs(float(found) - _judge_slope(theta, psi, 0.0)) < 1e-9:
+            raise NotYet("That is the slope without the penalty: ψ also pays γ/2 · ψ².")
+        same(found, _judge_slope(theta, psi, gamma), f" at θ = {theta}, ψ = {psi}, γ = {gamma}")
+
+
 EXERCISES = {
     "4.1": Exercise(
         "a function generator_loss(logits) that returns −mean log D, D = 1/(1 + e^(−logit)), and does "
@@ -167,5 +211,12 @@ EXERCISES = {
         "what can the best discriminator know if real and fused follow the same distribution?",
         "The adversarial terms ask for that, and for no more: they do not know where the tumour is.",
         _guess,
+    ),
+    "4.5": Exercise(
+        "a function slope(theta, psi, gamma): the derivative with respect to ψ of "
+        "log(1 + e^(ψθ)) + γ/2 · ψ²",
+        "the derivative of log(1 + e^t) is 1/(1 + e^(−t)); then the chain rule, t = ψθ",
+        "The second part pulls ψ to 0, the harder the steeper D is: friction, and the circle ends.",
+        _penalised,
     ),
 }
