@@ -1,12 +1,15 @@
-"""Where does a training settle? The map of iterations, balance, ε and seed, on patients left out.
+"""Where does a training settle? The map of length, balance, ε, recipe and seed, on patients left out.
 
 python benchmarks/studies/length.py [--profile quick] [--manifest FILE] [--methods pgmif …]
-    [--scales 0.3 1 3 5 10] [--epsilons 0.001 0.01 0.03] [--seeds 0 1 2] [--iterations 14000] [--anneal]
+    [--scales 0.3 1 3 5 10] [--epsilons 0.001 0.01 0.03 0.1] [--recipes paper settled] [--seeds 0 1 2]
+    [--iterations 14000] [--lengths 100 200 …] [--anneal] [--precision bf16-mixed]
 
 Trains every combination without annealing, so that one training passes all lengths; at each length of
 a geometric grid both its generator and the running mean of it (`average_weights`) are measured on
 training patients that were left out, never on test patients. `--anneal` adds a training of its own for
-each length, its rates falling to 0 there. A method's content scale is its own times `--scales`.
+each length, its rates falling to 0 there. A method's content scale is its own times `--scales`; what
+the literal reading fixes for itself (`names.py`) stays as it is. RECIPES says how the discriminators
+are kept in check: as the paper prints it, and one measure after the other added.
 
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
@@ -38,20 +41,29 @@ from pgmif.steps.training import training_code, training_settings
 from pgmif_core.evaluation.measures import baseline_row, patient_rows
 from pgmif_core.files import digest, taken, write_table
 from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.names import NAMES
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
 from pgmif_core.training.step import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
-from studies.length_figure import length_figure
+from studies.length_figure import length_figures
 from studies.run_options import run_parser
 
 LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
 PREFIX = "length-"
 SAVED_EVERY = 250
-PHANTOMS = 30  # training patients of the study, of which a third is left out
-RATES = {"learning_rate", "learning_rate_dlmwl", "discriminator_rate"}
-KEYS = ["method", "scale", "epsilon", "seed", "annealed", "iterations", "averaged"]
+PHANTOMS, FITTED = 50, 20  # training phantoms of the study; as many as `quick` fits, the rest left out
+RATES = {"learning_rate", "learning_rate_dlmwl"}
+# gradient penalty, rate of the discriminators, warm-up
+RECIPES = {
+    "paper": {"gradient_penalty": 0.0, "discriminator_rate": 2e-4, "warm_up": 0},
+    "slow judges": {"gradient_penalty": 0.0, "discriminator_rate": 5e-5, "warm_up": 0},
+    "penalty": {"gradient_penalty": 0.3, "discriminator_rate": 2e-4, "warm_up": 0},
+    "fast judges": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 0},
+    "settled": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 400},
+}
+KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
 
 
 def study_run(options: argparse.Namespace) -> Run:
@@ -61,7 +73,8 @@ def study_run(options: argparse.Namespace) -> Run:
     named = open_run(read_parameters(path, allow_outside=options.allow_outside, **values))
     rates = read_parameters(path.with_name("paper.yaml")).model_dump(include=RATES)
     run = replace(named, name=f"{PREFIX}{named.name}", parameters=named.parameters.model_copy(
-        update={"phantom_train": PHANTOMS, "anneal": False, "average_weights": True, **rates}))
+        update={"phantom_train": PHANTOMS, "anneal": False, "average_weights": True,
+                "precision": options.precision, **rates}))
     source, folder = source_cohort(run), run.folder("00_cohort")
     subjects = source.subjects("train")[: PHANTOMS if source.is_phantom else None]
     if source.is_phantom:
@@ -75,14 +88,15 @@ def study_run(options: argparse.Namespace) -> Run:
 
 
 def split(run: Run) -> tuple[list[str], list[str]]:
-    """Training patients to fit on, and the third that is left out, of those whose CNR can be had.
+    """Training patients to fit on, and those left out, whose CNR can be had (of real ones a third).
 
     Raises ValueError where that leaves none to measure.
     """
     subjects = run.cohort.subjects("train")
     subjects = subjects[: PHANTOMS if run.cohort.is_phantom else None]
     whole = [s for s in subjects if run.patient(s).reference.any()]
-    left_out = whole[max(0, len(whole) - len(subjects) // 3):]
+    wanted = PHANTOMS - FITTED if run.cohort.is_phantom else len(subjects) // 3
+    left_out = whole[max(0, len(whole) - wanted):]
     if not left_out:
         raise ValueError(f"expected at least 3 training patients, one of them with tumour and reference "
                          f"region, found {len(subjects)}, {len(whole)} of them with both")
@@ -131,9 +145,11 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
     """One training along its lengths: a row in its folder as each is reached."""
     torch.set_num_threads(1)
     base = training_settings(run, key["method"])
+    varied = {"epsilon": key["epsilon"], "anneal": key["annealed"], **RECIPES[key["recipe"]]}
     settings = replace(
-        base, content_scale=base.content_scale * key["scale"], epsilon=key["epsilon"], seed=key["seed"],
-        anneal=key["annealed"], iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu")
+        base, content_scale=base.content_scale * key["scale"], seed=key["seed"], average_weights=True,
+        iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu",
+        **{name: value for name, value in varied.items() if name not in NAMES[key["method"]].own})
     fit, left_out = split(run)
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
     trainer = Trainer(settings, slices.fingerprint + training_code(settings.method, patient_rows))
@@ -150,8 +166,9 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
         for iterations, averaged, generator in trajectory(trainer, slices, folder, missing):
             found = medians(generator, run, left_out, settings.epsilon)
             rows = [read(own)] if own.exists() else []
-            rows.append(pd.DataFrame([{**key, "iterations": iterations, "averaged": averaged, **found,
-                                       "made_from": made_from}]))
+            rows.append(pd.DataFrame([{
+                **key, "iterations": iterations, "averaged": averaged, **found,
+                "precision": settings.precision, "made_from": made_from}]))
             write_table(pd.concat(rows), own)
             generator.train()
             print(f"{name} at {iterations}{', averaged' if averaged else ''}: CNR {found['cnr']:.3f}, "
@@ -163,28 +180,32 @@ def main() -> None:
     arguments = run_parser(__doc__.split("\n")[0])
     arguments.add_argument("--methods", nargs="+", default=["pgmif"])
     arguments.add_argument("--scales", type=float, nargs="+", default=[0.3, 1.0, 3.0, 5.0, 10.0])
-    arguments.add_argument("--epsilons", type=float, nargs="+", default=[1e-3, 1e-2, 3e-2])
+    arguments.add_argument("--epsilons", type=float, nargs="+", default=[1e-3, 1e-2, 3e-2, 1e-1])
+    arguments.add_argument("--recipes", nargs="+", choices=RECIPES, default=["paper", "settled"])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments.add_argument("--iterations", type=int, default=LENGTHS[-1])
+    arguments.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    arguments.add_argument("--precision", default="32-true")
     arguments.add_argument("--anneal", action="store_true")
     arguments.add_argument("--processes", type=int, default=os.cpu_count())
     options = arguments.parse_args()
     run = study_run(options)
     path = run.root / "figures" / run.name.removeprefix(PREFIX) / "table_length.csv"
-    lengths = [n for n in LENGTHS if n <= options.iterations]
+    lengths = [n for n in sorted(options.lengths) if n <= options.iterations]
     ends = [[n] for n in lengths] if options.anneal else [lengths]
     jobs = [
-        delayed(train_one)(run, path, {"method": m, "scale": s, "epsilon": e, "seed": k,
+        delayed(train_one)(run, path, {"method": m, "scale": s, "epsilon": e, "recipe": r, "seed": k,
                                        "annealed": options.anneal}, own)
-        for own, k, m, e, s in itertools.product(
-            ends, options.seeds, options.methods, options.epsilons, options.scales)
+        for own, k, m, r, e, s in itertools.product(
+            ends, options.seeds, options.methods, options.recipes, options.epsilons, options.scales)
     ]
     trainings = run.folder("trainings")
     for _ in Parallel(options.processes, return_as="generator_unordered")(jobs):
         write_table(gathered(path, trainings), path)
     table = gathered(path, trainings)
     t2w = baseline_row(map(run.patient, split(run)[1]))
-    save_figure(length_figure(table, t2w, run.label), path.parent, "figure_length")
+    for stem, figure in length_figures(table, t2w, run.label).items():
+        save_figure(figure, path.parent, stem)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_rows_of_all_trainings_are_gathered_and_the_newest_count(tmp_path):
     from studies.length import KEYS, gathered
 
     rows = pd.DataFrame([
-        dict(zip(KEYS, ("pgmif", 1.0, 0.03, 0, False, n, True), strict=True), cnr=float(n))
+        dict(zip(KEYS, ("pgmif", 1.0, 0.03, "paper", 0, False, n, True), strict=True), cnr=float(n))
         for n in (200, 100)
     ])
     assert gathered(tmp_path / "none.csv", tmp_path).empty
@@ -62,17 +62,24 @@ def test_rows_of_all_trainings_are_gathered_and_the_newest_count(tmp_path):
 
 def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     from studies.length import KEYS
-    from studies.length_figure import SHOWN, length_figure
+    from studies.length_figure import SHOWN, length_figures
 
-    rows = [dict(zip(KEYS, ("pgmif", scale, epsilon, seed, False, n, True), strict=True),
+    rows = [dict(zip(KEYS, (method, scale, epsilon, recipe, seed, False, n, True), strict=True),
                  patients=10, **dict.fromkeys(SHOWN, scale + seed))
-            for scale in (1.0, 5.0) for epsilon in (0.01, 0.03) for seed in (0, 1) for n in (100, 200)]
-    figure = length_figure(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort")
-    axes = np.reshape(figure.axes, (len(SHOWN), 2))
-    assert [ax.get_title() for ax in axes[0]] == ["ε = 0.01", "ε = 0.03"]
+            for method in ("pgmif", "gmmci") for scale in (1.0, 5.0) for epsilon in (0.01, 0.03)
+            for recipe in ("paper", "settled") for seed in (0, 1) for n in (100, 200)]
+    figures = length_figures(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort")
+    figure = figures["figure_length"]
+    axes = np.reshape(figure.axes, (2 * len(SHOWN), 2))
+    assert [ax.get_title() for ax in axes[0]] == ["ε = 0.01, paper", "ε = 0.03, paper"]
+    assert [ax.get_title() for ax in axes[len(SHOWN)]] == ["ε = 0.01, settled", "ε = 0.03, settled"]
     assert len(axes[0, 0].lines) == 2 * 3 + 1  # two seeds and their median per balance; T2w
     assert axes[0, 0].lines[2].get_ydata().tolist() == [1.5, 1.5]
     assert "10 training patients left out, 2 seeds" in figure.get_supxlabel()
+    others = figures["figure_length_methods"]
+    assert [ax.get_title() for ax in others.axes[:1]] == ["GMMCI"]
+    alone = length_figures(pd.DataFrame(rows).query("method == 'pgmif'"), {}, "a cohort")
+    assert list(alone) == ["figure_length"]
 
 
 def test_a_region_is_said_to_be_of_its_commonest_tissue():
