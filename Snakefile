@@ -16,6 +16,7 @@ RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
 LEARNED = STEPS["02_training"].parts
 ABLATIONS = STEPS["09_ablations"].parts
+REPLICATES = STEPS["11_seeds"].parts
 THREADS = max(1, workflow.cores)
 KEYS = step_keys(config, Path.cwd())
 KIND = "phantoms" if read_manifest(config["manifest"], config["allow_outside"]).is_phantom else "cohort"
@@ -36,6 +37,7 @@ def product(step):
 wildcard_constraints:
     method="|".join(LEARNED),
     ablation="|".join(ABLATIONS),
+    replicate="|".join(REPLICATES),
 
 
 rule cohort:
@@ -208,7 +210,7 @@ rule ablations:
         rule_command("09_ablations", "-p ablation={wildcards.ablation}")
 
 
-# the last one: it gathers the provenance and the minutes of all others
+# the last one of the figures of the paper: it gathers the provenance and the minutes of the others
 rule claims:
     input:
         before("10_claims"),
@@ -225,10 +227,45 @@ rule claims:
         rule_command("10_claims")
 
 
+rule seeds:
+    input:
+        before("11_seeds"),
+    output:
+        product("11_seeds"),
+        f"{RUN}/11_seeds/{{replicate}}/cnr.csv",
+        f"{RUN}/11_seeds/{{replicate}}/fidelity.csv",
+    params:
+        values=parameters("11_seeds"),
+        key=KEYS["11_seeds"],
+    log:
+        f"{RUN}/notebooks/11_seeds_{{replicate}}.ipynb",
+    threads: max(1, THREADS // 2)
+    shell:
+        rule_command("11_seeds", "-p replicate={wildcards.replicate}")
+
+
+rule claims_over_seeds:
+    input:
+        before("12_claims_over_seeds"),
+    output:
+        product("12_claims_over_seeds"),
+        f"{FIGURES}/figure_12_seeds.png",
+        f"{FIGURES}/table_claims_over_seeds.png",
+    params:
+        values=parameters("12_claims_over_seeds"),
+        key=KEYS["12_claims_over_seeds"],
+    log:
+        f"{RUN}/notebooks/12_claims_over_seeds.ipynb",
+    threads: 1
+    shell:
+        rule_command("12_claims_over_seeds")
+
+
 # beyond the figures of the paper: `make evidence`
 rule evidence:
     input:
         rules.delineation.output,
+        rules.claims_over_seeds.output,
         expand(rules.ablations.output, ablation=ABLATIONS),
 
 

@@ -21,6 +21,7 @@ SPEED_BEGIN, SPEED_END = "<!-- speed: scripts/readme.py -->", "<!-- end of speed
 
 
 SHOWN = ("t2w", "t2w_sharpened", "pgmif", "pgmif_literal", "pgmif_plus", "gmmci", "dlmwl")
+OVER_SEEDS = "table_claims_over_seeds.csv"
 
 
 def short_rows(phantom: Path, real: Path) -> list[str]:
@@ -74,6 +75,20 @@ def _fusing(folder: Path, where: str) -> str:
             f"{limits.median():.2f} ({limits.min():.2f} to {limits.max():.2f}) times the better source")
 
 
+def _verdicts(folder: Path, where: str) -> str:
+    """How many of the paper's statements hold with every seed, with none, with some."""
+    claims = counted(pd.read_csv(folder / OVER_SEEDS))
+    count = claims["verdict"].value_counts()
+    testable = count.sum() - count.get("cannot be tested", 0)
+    return (f"on {where} {count.get('holds', 0)} of the paper's {testable} testable statements hold "
+            f"with all of {_seeds_of(claims)} training seeds, {count.get('not reproduced', 0)} with "
+            f"none, and {count.get('depends on the seed', 0)} depend on the seed")
+
+
+def _seeds_of(claims: pd.DataFrame) -> str:
+    return str(claims["holds_in"].iloc[0]).split()[-1]
+
+
 def answer(phantom: Path, real: Path) -> list[str]:
     """What README says of both cohorts: what speaks for the method beside what speaks against it."""
     claims = counted(pd.read_csv(phantom / "table_claims.csv"))
@@ -81,13 +96,18 @@ def answer(phantom: Path, real: Path) -> list[str]:
     verdicts = claims["verdict"].value_counts()
     turned = int((claims["depends_on"] != "nothing").sum())
     untested = verdicts.get("cannot be tested", 0)
-    said, within = [], []
+    over, said, within = [], [], []
     for folder, where in ((phantom, "phantoms"), (real, "three real heads")):
         cnr, inside = (_medians(folder, table) for table in ("table_cnr", "table_cnr_within"))
         within.append(f"{inside[TARGET]:.2f} beside {inside['t2w']:.2f} of T2w on {where}")
         said.append(f"on {where} PGMIF's median CNR is {cnr[TARGET]:.2f} ({_seeds(folder)}) beside "
                     f"{cnr['t2w']:.2f} of T2w untouched and {_untrained(cnr)}")
+        over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
+    seeds = [] if not over else [
+        f"**Do the paper's claims hold?** {over[0][0].upper()}{'; '.join(over)[1:]} "
+        f"([which, in how many, why](figures/phantom/{OVER_SEEDS}))."]
     return [
+        *seeds,
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
         f"within slices it is {' and '.join(within)} "
         "([`table_cnr_within.csv`](figures/phantom/table_cnr_within.csv)). "

@@ -1,12 +1,10 @@
-"""Figures of the evidence: one decision varied (09), and the spread of training seeds."""
-
-from collections.abc import Sequence
+"""Figures of one decision varied (09), and of the ideas of PGMIF+ (03)."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pgmif.figures.colours import KIND_COLOURS, VERMILION
+from pgmif.figures.colours import KIND_COLOURS
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.statistics import quartiles
 from pgmif_core.methods.names import method_named, ordered_methods
@@ -67,30 +65,6 @@ def ablation_figure(
                   fontsize=6.5)
     count = table["subject"].nunique()
     name_cohort(figure, label, f"median and quartiles of {count} test patients; dotted: in force")
-    return figure
-
-
-@in_style
-def seeds_figure(table: pd.DataFrame, methods: Sequence[str], label: str) -> Figure:
-    """Spread between patients (box, mean over seeds) beside the spread between seeds (bars: medians)."""
-    measures = _measures(table)
-    figure, axes = new_figure(PAGE_INCHES, 2.6, 1, len(measures))
-    for ax, measure in zip(axes[0], measures, strict=True):
-        for k, method in enumerate(methods):
-            part = table[table["method"] == method]
-            colour = KIND_COLOURS[method_named(method).kind]
-            box = ax.boxplot(part.groupby("subject")[measure].mean(), positions=[k - 0.18], widths=0.28,
-                             showfliers=False, patch_artist=True, medianprops={"color": "k"})
-            box["boxes"][0].set(facecolor=colour, alpha=0.5, linewidth=0.8)
-            medians = part.groupby("value")[measure].median()
-            ax.plot(np.full(len(medians), k + 0.18), medians, "_", color=VERMILION, markersize=11,
-                    markeredgewidth=1.4, label="median of one seed" if k == 0 else None)
-        ax.set_xticks(range(len(methods)), [method_named(m).label for m in methods])
-        ax.set_title(_title(measure))
-    axes[0, 0].legend(frameon=False, fontsize=6)
-    seeds = table["value"].nunique()
-    name_cohort(figure, label, f"boxes: {table['subject'].nunique()} test patients, mean of {seeds} "
-                "seeds; orange: the cohort's median under each seed")
     return figure
 
 

@@ -8,24 +8,35 @@ from matplotlib.figure import Figure
 from pgmif.figures.colours import LIGHT_GREY, VERDICT_COLOURS
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 
-HEADINGS = ("claim", "paper", "here", "P < 0.05", "at printed P")
+COLUMNS = {  # of one seed, of several: what stands under which heading
+    "verdict": {"claim": "claim", "paper": "paper", "here": "here", "verdict": "P < 0.05",
+                "at_printed_p": "at printed P"},
+    "holds_in": {"claim": "claim", "paper": "paper", "range": "median (range)", "verdict": "P < 0.05",
+                 "holds_in": "holds in"},
+}
 
 
 @in_style
 def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
-    """The claims as a table: printed, here, verdict (in words as well as colour).
+    """The claims as a table: printed, here, verdict (in words as well as colour), of one seed or, where
+    `holds_in` is among the columns, of several.
 
     A verdict that another reading of CNR or Q turns (`depends_on`) has an asterisk.
     """
+    headings = COLUMNS["holds_in" if "holds_in" in claims else "verdict"]
+    if "holds_in" in claims:
+        claims = claims.assign(range=[
+            "" if pd.isna(row.median) else f"{row.median:.2g} ({row.lowest:.2g}–{row.highest:.2g})"
+            for row in claims[["median", "lowest", "highest"]].itertuples()])
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
     ax = axes[0, 0]
     ax.axis("off")
-    shown = claims[["claim", "paper", "here", "verdict", "at_printed_p"]].fillna("")
-    for column, letters in {"claim": 56, "paper": 20, "here": 17}.items():  # all of it is in the CSV
+    shown = claims[list(headings)].fillna("")
+    for column, letters in zip(headings, (56, 20, 20), strict=False):  # all of it is in the CSV
         shown[column] = [textwrap.shorten(text, letters, placeholder=" …") for text in shown[column]]
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
-    table = ax.table(shown.to_numpy(), colLabels=HEADINGS, loc="center", cellLoc="left",
+    table = ax.table(shown.to_numpy(), colLabels=list(headings.values()), loc="center", cellLoc="left",
                      colWidths=[0.4, 0.16, 0.14, 0.15, 0.15])
     table.auto_set_font_size(False)
     table.set_fontsize(7)
@@ -35,7 +46,7 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
         cell.set_edgecolor(LIGHT_GREY)
         if row == 0:
             cell.set_text_props(weight="bold")
-        elif column > 2 and (verdict := claims[["verdict", "at_printed_p"]].iloc[row - 1, column - 3]):
+        elif (verdict := claims[list(headings)[column]].iloc[row - 1]) in VERDICT_COLOURS:
             cell.set_text_props(color=VERDICT_COLOURS[verdict], weight="bold")
     name_cohort(figure, label, "* another verdict where σ or the Sobel operator is read otherwise: see "
                 "depends_on in table_claims.csv" if turned.any() else "")

@@ -24,7 +24,8 @@ REFERENCE_COLOUR = SKY
 OUTLINE_COLOURS = {"GTV": ORANGE, "reference": SKY}  # over grey images that move: of the viewer
 READING_COLOURS = (BLUE, ORANGE, GREEN, VERMILION)  # of the Sobel operator
 PRINTED_COLOUR = VERMILION  # what the paper prints
-VERDICT_COLOURS = {"holds": GREEN, "not reproduced": VERMILION, "cannot be tested": "#666666"}
+VERDICT_COLOURS = {"holds": GREEN, "not reproduced": VERMILION, "cannot be tested": "#666666",
+                   "depends on the seed": ORANGE}
 SOURCE_SHADES = (DARK_GREY, "#999999", "#8c6d31", "#7b4173", "#31a354", "#756bb1")  # of trivial curves
 # boxes of the architecture
 INPUT_BOX, ENCODER_BOX, DECODER_BOX, LAST_BOX, JUDGE_BOX = (

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pgmif_core.methods.names import LEARNED, TARGET
 
 ABLATIONS = (
-    "epsilon", "weight", "adversarial", "iterations", "seed", "window", "distance", "reference",
-    "registration",
+    "epsilon", "weight", "adversarial", "penalty", "window", "distance", "reference", "registration",
 )
+REPLICATES = ("1", "2", "3", "4")  # further trainings, with the run's seed + 1 …: five seeds in all
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ STEPS: dict[str, Step] = {step.name: step for step in (
     Step("10_claims", "10_claims/claims.csv",
          ("05_cnr_boxplots", "06_sobel_analysis", "07_frontier"),
          needs=("02_training", "05_cnr_boxplots", "06_sobel_analysis", "07_frontier")),
+    Step("11_seeds", "11_seeds/{replicate}/sobel.csv", ("02_training", "03_pgmif_plus"),
+         needs=("02_training",), parts=REPLICATES, evidence=True),
+    Step("12_claims_over_seeds", "12_claims_over_seeds/claims.csv",
+         ("04_baseline_comparison", "05_cnr_boxplots", "06_sobel_analysis", "11_seeds"), evidence=True),
 )}
 LAST = STEPS["10_claims"].product  # of a run: what its last notebook writes
 
@@ -70,9 +74,8 @@ def products_before(name: str) -> list[str]:
 
 def needed_products(name: str) -> dict[str, str]:
     """Files without which a step cannot run, and the step that makes each. Of training, PGMIF's weights
-    are enough: what else was not trained is left out."""
+    are enough, of further seeds one: what else was not trained is left out."""
     step = STEPS[name]
-    wanted = step.after if step.needs is None else step.needs
-    first = {before: STEPS[before].product.format_map({STEPS[before].wildcard: TARGET})
-             for before in wanted}
-    return {path: before for before, path in first.items()}
+    wanted = [STEPS[before] for before in (step.after if step.needs is None else step.needs)]
+    return {sorted(before.products(), key=lambda path: f"/{TARGET}/" not in path)[0]: before.name
+            for before in wanted}

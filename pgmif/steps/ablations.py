@@ -12,7 +12,6 @@ import pandas as pd
 
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
-from pgmif.steps.pgmif_plus import SEEDS, seed_settings
 from pgmif.steps.training import split_training, training_code, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
 from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
@@ -58,14 +57,9 @@ ABLATIONS: dict[str, Ablation] = {
         "weight λ of the adversarial terms, 0: off", (0.0, 0.3, 1.0, 3.0, 10.0),
         change=_adversarial_weight, logarithmic=True,
     ),
-    "iterations": Ablation(
-        "training iterations", (50, 100, 200, 400),
-        change=lambda v: {"iterations": int(v)}, logarithmic=True,
-    ),
-    "seed": Ablation(
-        "training seed", (0, 1, 2, 3, 4),
-        tuple(name for name, row in METHODS.items() if row.needs_weights and row.compared),
-        change=lambda v: {"seed": int(v)},
+    "penalty": Ablation(
+        "gradient penalty γ of the discriminators, 0: none", (0.0, 0.01, 0.1, 1.0),
+        change=lambda v: {"gradient_penalty": v}, logarithmic=True,
     ),
     "window": Ablation(
         "side of the reference window (mm)", (6.0, 8.0, 10.0, 12.0, 15.0), (*UNTRAINED, "pgmif")
@@ -89,15 +83,7 @@ def _changed(run: Run, change: dict[str, Any]) -> Run:
 
 
 def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
-    """Weights of a method trained with one value of an ablation; the run's own where nothing differs.
-
-    PGMIF+ is not trained: its seeds are the draws of training patients that 03_pgmif_plus fitted on.
-    """
-    if METHODS[method].kind == "fitted":
-        path = seed_settings(run, int(value))
-        if not path.exists():
-            raise ValueError(f"seed {value:g}: PGMIF+ was fitted on draws 0 to {SEEDS - 1} only")
-        return path
+    """Weights of a method trained with one value of an ablation; the run's own where nothing differs."""
     other = _changed(run, ABLATIONS[name].change(value))
     settings = training_settings(other, method)
     if settings == training_settings(run, method) and run.weights(method).exists():
@@ -227,11 +213,11 @@ def untouched_sources(run: Run) -> pd.DataFrame:
     return table.groupby("method").median(numeric_only=True).drop(columns="value").reset_index()
 
 
-def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
-    """Between-seed spread of the cohort's median beside the between-patient spread, per measure.
+def value_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """How far the cohort's median moves over the values, beside that between patients, per measure.
 
-    `seed_sd`: sample SD of the medians of the seeds; `patient_sd`: sample SD over patients of their
-    mean over seeds; `lowest` and `highest` median of any seed.
+    `value_sd`: sample SD of the medians of the values; `patient_sd`: sample SD over patients of their
+    mean over values; `lowest` and `highest` median of any value.
     """
     rows = []
     for measure in [c for c in table if c == "cnr" or c.startswith("q_")]:
@@ -239,8 +225,8 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
             medians = part.groupby("value")[measure].median()
             patients = part.groupby("subject")[measure].mean()
             rows.append({
-                "measure": measure, "method": method, "seeds": len(medians), "median": medians.median(),
-                "lowest": medians.min(), "highest": medians.max(), "seed_sd": medians.std(),
+                "measure": measure, "method": method, "values": len(medians), "median": medians.median(),
+                "lowest": medians.min(), "highest": medians.max(), "value_sd": medians.std(),
                 "patient_sd": patients.std(),
             })
     return pd.DataFrame(rows)

@@ -1,11 +1,13 @@
-"""Step 10: the paper's claims and the aims of PGMIF+, one row each: wanted, ours, holds or not."""
+"""Step 10: the paper's claims, one row each: what it printed, what is found here, holds or not."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pgmif.steps.sobel_analysis import READING_WORDS
 from pgmif_core.evaluation.summary import says_nothing
 from pgmif_core.methods.names import NOT_IN_COMPARISON, PRINTED, TARGET, method_named
 from pgmif_core.metrics.paper import NO_CHANGE
@@ -28,9 +30,9 @@ NOT_MEASURED = (
 
 def _row(
     claim: str, paper: str, here: str, verdict: str, why: str, at_printed_p: str = "",
-    counts: str = COUNTED,
-) -> dict[str, str]:
-    return {"claim": claim, "paper": paper, "here": here, "verdict": verdict,
+    counts: str = COUNTED, value: float = np.nan,
+) -> dict[str, Any]:
+    return {"claim": claim, "paper": paper, "here": here, "value": value, "verdict": verdict,
             "at_printed_p": at_printed_p, "counts": counts, "why": why}
 
 
@@ -51,7 +53,7 @@ def _best(table: pd.DataFrame, column: str, names: tuple[str, ...], largest: boo
 def _rank_claim(
     table: pd.DataFrame, column: str, paper_column: str, quantity: str, names: tuple[str, ...],
     largest: bool = True, counts: str = COUNTED,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """PGMIF is best of `names` in a column; controls that beat it are named, unless by a CV that says
     nothing."""
     rows = table.set_index("method")
@@ -72,11 +74,11 @@ def _rank_claim(
     return _row(
         f"PGMIF has the {'highest' if largest else 'lowest'} {quantity}", f"{printed:.3g}",
         f"{mine:.3g}", UNTESTABLE if absent else HOLDS if winner == TARGET else FAILS, why,
-        counts=counts,
+        counts=counts, value=mine,
     )
 
 
-def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> list[dict[str, str]]:
+def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """One row per printed P value: PGMIF greater, and P < 0.05, as the paper concludes; `at_printed_p`:
     and P below the one that it prints."""
     rows = table.set_index("method")
@@ -97,7 +99,7 @@ def _p_claims(table: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> lis
         claims.append(_row(
             f"{quantity}: PGMIF above {_label(name)}", paper,
             "no test" if np.isnan(p) else f"P = {p:.2g}", verdict, why,
-            _at_printed_p(greater, p, printed, n),
+            _at_printed_p(greater, p, printed, n), value=p,
         ))
     return claims
 
@@ -110,7 +112,7 @@ def _at_printed_p(greater: bool, p: float, printed: float, n: int) -> str:
     return HOLDS if greater and p < printed else FAILS
 
 
-def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
+def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, Any]:
     signed = cnr_summary.set_index("method")["cv_percent"]
     printed = f"{cnr_summary.set_index('method').loc[TARGET, 'paper_cv_percent']:.3g} %"
     present = [n for n in (TARGET, *PRINTED) if n in signed.index]
@@ -124,7 +126,7 @@ def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
             "PGMIF has the lowest inter-patient CV of CNR", printed, f"{signed[TARGET]:.3g} %",
             UNTESTABLE,
             f"the mean CNR of {', '.join(mixed)} is negative or within two standard errors of 0, so its "
-            "CV is not a spread",
+            "CV is not a spread", value=signed[TARGET],
         )
     claim = _rank_claim(
         cnr_summary, "cv_percent", "paper_cv_percent", "inter-patient CV of CNR", PRINTED, False
@@ -132,7 +134,7 @@ def _cv_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
     return claim | {"paper": printed, "here": f"{signed[TARGET]:.3g} %"}
 
 
-def _cv_order_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
+def _cv_order_claim(cnr_summary: pd.DataFrame) -> dict[str, Any]:
     """The methods in the order of their inter-patient CV, as the paper prints it."""
     rows = cnr_summary.set_index("method").reindex([TARGET, *PRINTED])
     printed = rows["paper_cv_percent"].sort_values()
@@ -146,10 +148,10 @@ def _cv_order_claim(cnr_summary: pd.DataFrame) -> dict[str, str]:
             _label(n) for n in rows.index[empty]) + " is not a spread")
     tau = stats.kendalltau(rows["cv_percent"], rows["paper_cv_percent"]).statistic
     return _row(claim, paper, here, HOLDS if tau == 1 else FAILS,
-                f"Kendall's τ between the two orders: {tau:.2f}")
+                f"Kendall's τ between the two orders: {tau:.2f}", value=tau)
 
 
-def _blur_claim(sobel_summary: pd.DataFrame) -> dict[str, str]:
+def _blur_claim(sobel_summary: pd.DataFrame) -> dict[str, Any]:
     """PWA loses edges of both sources."""
     own = sobel_summary[sobel_summary["method"] == "pwa"].set_index("reference")
     claim = "PWA is less sharp than each source"
@@ -157,7 +159,8 @@ def _blur_claim(sobel_summary: pd.DataFrame) -> dict[str, str]:
         return _row(claim, "", "none", UNTESTABLE, "not made in this run: PWA")
     printed, here = (" / ".join(f"{x:.3f}" for x in own[c]) for c in ("paper_median", "median"))
     return _row(claim, printed, here, HOLDS if (own["median"] < NO_CHANGE).all() else FAILS,
-                f"median Q against {' / '.join(own.index)}, of an unchanged image {NO_CHANGE:.3f}")
+                f"median Q against {' / '.join(own.index)}, of an unchanged image {NO_CHANGE:.3f}",
+                value=own["median"].max())
 
 
 def claims_table(
@@ -165,8 +168,9 @@ def claims_table(
 ) -> pd.DataFrame:
     """All claims. `sobel_summary` has a column reference; seconds are CPU time of one pair, batch 1.
 
-    Columns claim, paper, here, verdict (P < 0.05), at_printed_p (P below the printed one; "" where none
-    is), counts ("yes", or why a row is not counted), why.
+    Columns claim, paper, here, value (the number that decides: a median, a P, a CV in percent, τ,
+    seconds; NaN where none does), verdict (P < 0.05), at_printed_p (P below the printed one; "" where
+    none is), counts ("yes", or why a row is not counted), why.
 
     A claim of a method that was not made in this run is left out, and one that needs all methods cannot
     be tested. Raises ValueError where PGMIF itself was not fused.
@@ -195,7 +199,7 @@ def claims_table(
     rows.append(_row(
         "a pair is fused within 0.1 s", "0.1 s", f"{seconds_per_pair * 1000:.0f} ms (CPU)",
         HOLDS if seconds_per_pair <= 0.1 else FAILS,
-        "median of 15 runs on one pair of slices, batch 1, on this machine",
+        "median of 15 runs on one pair of slices, batch 1, on this machine", value=seconds_per_pair,
     ))
     rows += [_row(claim, paper, "not measured", UNTESTABLE, why) for claim, paper, why in NOT_MEASURED]
     return pd.DataFrame(rows)
@@ -214,60 +218,16 @@ def depends_on(claims: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> list
     return ["; ".join(filter(None, row)) or NOTHING for row in turned.to_numpy()]
 
 
-PLUS = "pgmif_plus"
-PLUS_CNR_RATIO = 1.15  # aim: median CNR over the better untouched source's
-PLUS_Q = {"T1w": 0.594, "T2w": 0.692}  # aim: the medians that the paper prints for PGMIF
+def claims_under_readings(
+    cnr: pd.DataFrame, within: pd.DataFrame, sobel: pd.DataFrame, readings: pd.DataFrame, seconds: float
+) -> dict[str, pd.DataFrame]:
+    """The claims as the run reads σ and the Sobel operator, "", and by name as each other reading does.
 
-
-def plus_aims(
-    cnr_summary: pd.DataFrame, sobel_summary: pd.DataFrame, standing: pd.DataFrame,
-    fidelity: pd.DataFrame, seconds: pd.Series,
-) -> pd.DataFrame:
-    """What PGMIF+ set out to reach on test patients, and whether it did.
-
-    `standing` as from `frontier.standing_table`, `fidelity` with columns method and correlation, one row
-    per patient, `seconds` per pair by method.
+    `cnr`, `within`: summaries of CNR, σ over all slices and within them; `sobel`: of Q; `readings`: of Q
+    by every reading (column reading).
     """
-    cnr = cnr_summary.set_index("method")
-    sources = [n for n in cnr.index if method_named(n).kind == "source"]
-    mine = cnr.loc[PLUS]
-    better = cnr.loc[sources, "median"].idxmax()
-    ratio = mine["median"] / cnr.loc[better, "median"]
-    rows = [_aim("median CNR over the better source's", f"≥ {PLUS_CNR_RATIO}", f"{ratio:.2f}",
-                 ratio >= PLUS_CNR_RATIO, f"{mine['median']:.3g} : {_label(better)} "
-                 f"{cnr.loc[better, 'median']:.3g}")]
-    control = "t2w_standardised"
-    rows.append(_aim(
-        f"median CNR above the control {_label(control)}", f"> {cnr.loc[control, 'median']:.3g}",
-        f"{mine['median']:.3g}", mine["median"] > cnr.loc[control, "median"],
-        "what bringing slices to one scale gives, without fusion",
-    ))
-    for reference, aim in PLUS_Q.items():
-        part = sobel_summary[sobel_summary["reference"] == reference].set_index("method")
-        q = part.loc[PLUS, "median"]
-        rows.append(_aim(f"median Q against {reference}", f"≥ {aim}", f"{q:.3f}", q >= aim,
-                         "the paper's PGMIF"))
-    spread = cnr["cv_percent"].mask(says_nothing(cnr["cv_percent"], cnr["n"]))
-    least = spread[sources].min()
-    rows.append(_aim("inter-patient CV of CNR below every source's", f"< {least:.3g} %",
-                     f"{mine['cv_percent']:.3g} %", spread[PLUS] < least,
-                     "of sources with a positive mean CNR"))
-    own = fidelity[fidelity["method"] == PLUS]["correlation"]
-    rows.append(_aim("patients inverted", "0", f"{int((own < 0).sum())} of {len(own)}", (own >= 0).all(),
-                     "correlation with the mean of the sources below 0"))
-    margins = standing[standing["method"] == PLUS].set_index("against")
-    few = (margins["verdict"] == "too few patients").all()
-    above = (margins["margin"] > 0) if few else (margins["verdict"] == "above")
-    rows.append(_aim(
-        "above the trivial frontier in every Q", "above", f"least margin {margins['margin'].min():.2f}",
-        above.all(), "by medians alone: too few patients" if few else "in 95 % of resampled groups",
-    ))
-    rows.append(_aim("seconds per pair of slices, as PGMIF's or less",
-                     f"≤ {seconds['pgmif'] * 1000:.0f} ms", f"{seconds[PLUS] * 1000:.0f} ms",
-                     seconds[PLUS] <= seconds["pgmif"], "median of 15 runs, batch 1, CPU, same threads"))
-    return pd.DataFrame(rows)
-
-
-def _aim(aim: str, wanted: str, here: str, reached: bool, note: str) -> dict[str, str]:
-    return {"aim": aim, "wanted": wanted, "here": here,
-            "verdict": "reached" if reached else "missed", "note": note}
+    claims = {"": claims_table(cnr, sobel, seconds),
+              "σ within slices": claims_table(within, sobel, seconds)}
+    for reading, part in readings.groupby("reading"):
+        claims[f"Sobel {READING_WORDS[reading]}"] = claims_table(cnr, part, seconds)
+    return claims

@@ -9,6 +9,7 @@ from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import cnr
 from pgmif_core.evaluation.statistics import bootstrap_interval
 from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.methods.names import TARGET, ordered_methods
 from pgmif_core.metrics.paper import between_slices_share, inter_patient_cv
 
@@ -49,11 +50,15 @@ def cnr_table(run: Run) -> pd.DataFrame:
         patient = run.patient(subject)
         for name in fused_methods(run):
             volume = read_fused(run, subject, name)
-            rows.append({"subject": subject, "method": name, "cnr": cnr(volume, patient),
-                         "cnr_within": cnr(volume, patient, pooled=False),
-                         "between_percent":
-                         100 * between_slices_share(volume, np.asarray(patient.reference))})
+            rows.append({"subject": subject, "method": name, **cnr_row(volume, patient)})
     return pd.DataFrame(rows)
+
+
+def cnr_row(volume: NDArray, patient: PatientSlices) -> dict[str, float]:
+    """Columns cnr, cnr_within and between_percent of `cnr_table` for one image."""
+    between = between_slices_share(volume, np.asarray(patient.reference))
+    return {"cnr": cnr(volume, patient), "cnr_within": cnr(volume, patient, pooled=False),
+            "between_percent": 100 * between}
 
 
 def _cv(values: NDArray, axis: int = -1) -> NDArray:

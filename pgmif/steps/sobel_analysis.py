@@ -1,17 +1,19 @@
 """Step 06: the generalized Sobel Q of every method on every test patient."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from pgmif.runs.fused import fused_methods, read_fused
 from pgmif.runs.run import Run
 from pgmif_core.evaluation.measures import sobel_against
 from pgmif_core.evaluation.summary import beside_published, p_versus, spread_of
 from pgmif_core.images.modalities import T2W
+from pgmif_core.images.patient import PatientSlices
 from pgmif_core.losses import pixelwise_gradient_loss, relative_alignment
 from pgmif_core.methods.names import TARGET, ordered_methods
 from pgmif_core.metrics.paper import Reading
@@ -45,17 +47,22 @@ def sobel_table(run: Run) -> pd.DataFrame:
     `q` is read as the parameter `sobel_reading` says; beside it a column per reading of "crop, then
     filter".
     """
-    cohort = run.cohort
     rows = []
-    for subject in cohort.subjects("test"):
+    for subject in run.cohort.subjects("test"):
         patient = run.patient(subject)
         for name in fused_methods(run):
-            volume = read_fused(run, subject, name)
-            for m, modality in enumerate(cohort.modalities):
-                read = {r: sobel_against(volume, patient, m, r) for r in READINGS}
-                rows.append({"subject": subject, "method": name, "reference": modality,
-                             "q": read[run.parameters.sobel_reading], **read})
+            read = sobel_rows(run, read_fused(run, subject, name), patient)
+            rows += [{"subject": subject, "method": name, **row} for row in read]
     return pd.DataFrame(rows)
+
+
+def sobel_rows(run: Run, volume: NDArray, patient: PatientSlices) -> list[dict[str, Any]]:
+    """Columns reference, q and one per reading of `sobel_table` for one image, a row per source."""
+    rows = []
+    for m, modality in enumerate(run.cohort.modalities):
+        read = {r: sobel_against(volume, patient, m, r) for r in READINGS}
+        rows.append({"reference": modality, "q": read[run.parameters.sobel_reading], **read})
+    return rows
 
 
 def readings_table(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

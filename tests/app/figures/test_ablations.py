@@ -4,7 +4,7 @@ import pandas as pd
 from helpers.tidy_tables import spread_table
 from matplotlib import pyplot as plt
 
-from pgmif.figures.ablations import ablation_figure, seeds_figure
+from pgmif.figures.ablations import ablation_figure
 
 
 def test_figures_name_cohort_values_and_methods():
@@ -15,6 +15,4 @@ def test_figures_name_cohort_values_and_methods():
     for part in ("weight", "PGMIF", "GMMCI", "T2w untouched", "tumour CNR", "Q against T1w", "2"):
         assert part in texts
     assert any("phantoms" in t for t in texts)
-    seeds = seeds_figure(table, ("pgmif", "gmmci"), "phantoms")
-    assert any("median of one seed" in t.get_text() for t in seeds.findobj(plt.Text))
     plt.close("all")

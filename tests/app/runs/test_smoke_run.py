@@ -23,7 +23,8 @@ def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
 
     monkeypatch.chdir(root)
     made = root / "results" / "phantom-smoke"
-    targets = ["08_delineation/separation.csv", "09_ablations/window.csv", "09_ablations/seed.csv"]
+    targets = ["08_delineation/separation.csv", "09_ablations/window.csv",
+               "12_claims_over_seeds/claims.csv"]
     arguments = ["reproduce", "--profile", "smoke", "--set", "ablation_values=[3, 4]"]
     files = [f"results/phantom-smoke/{t}" for t in targets]
     assert main([*arguments, "--", "--cores", "1", *files]) == 0
@@ -31,11 +32,18 @@ def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
     assert {"t1w", "t2w", "pgmif", "poisson"} <= set(separation["method"])
     assert separation["separability"].between(0.5, 1).all()
     figures = root / "figures" / "phantom-smoke"
-    for name in ("figure_8_separation", "figure_8_unet", "figure_9_window", "figure_9_seed"):
+    for name in ("figure_8_separation", "figure_8_unet", "figure_9_window", "figure_12_seeds",
+                 "table_claims_over_seeds"):
         assert (figures / f"{name}.png").stat().st_size > 3000
-    spread = pd.read_csv(figures / "table_9_seed_spread.csv")
-    assert (spread["seeds"] == 2).all()
-    assert set(spread["method"]) == {"pgmif", "pgmif_plus", "gmmci", "dlmwl"}
+    spread = pd.read_csv(figures / "table_seed_spread.csv")
+    assert (spread["seeds"] == 5).all()
+    assert set(spread["method"]) == {"pgmif", "pgmif_plus", "gmmci", "dlmwl", "pgmif_literal"}
+    own = pd.read_csv(made / "10_claims" / "claims.csv").set_index("claim")
+    over = pd.read_csv(made / targets[2]).set_index("claim")
+    assert list(over.index) == list(own.index)
+    decides = own["value"].notna()
+    assert (over["lowest"] <= own["value"] * 1.001)[decides].all()
+    assert (over["highest"] >= own["value"] * 0.999)[decides].all()
     drawings = pd.read_csv(made / "08_delineation" / "unet.csv")
     assert {"t1w", "t2w", "T1w + T2w", "pgmif", "pgmif_plus", "t2w_blurred"} <= set(drawings["method"])
     assert drawings.groupby("method").size().nunique() == 1

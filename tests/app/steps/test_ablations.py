@@ -1,4 +1,4 @@
-"""Ablations change one thing each, and are summed up over seeds and patients."""
+"""Ablations change one thing each, and are summed up over values and patients."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from pgmif.steps.ablations import (
     _measured_at_every_value,
     ablation_table,
     in_force,
-    seed_spread,
+    value_spread,
     variant_weights,
 )
 from pgmif.steps.training import training_settings
@@ -61,11 +61,11 @@ def test_adversarial_weight_is_relative_to_the_content_term(described):
     assert not settings_of(described, "adversarial", 0.0).adversarial
 
 
-def test_seed_spread_by_hand():
-    row = seed_spread(spread_table()).set_index(["measure", "method"]).loc[("cnr", "pgmif")]
-    assert row["seeds"] == 3
+def test_spread_over_values_by_hand():
+    row = value_spread(spread_table()).set_index(["measure", "method"]).loc[("cnr", "pgmif")]
+    assert row["values"] == 3
     assert (row["lowest"], row["median"], row["highest"]) == (2, 12, 22)
-    assert row["seed_sd"] == pytest.approx(10)
+    assert row["value_sd"] == pytest.approx(10)
     assert row["patient_sd"] == pytest.approx(np.std(range(5), ddof=1))
 
 

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from helpers.tidy_tables import NAMES, tidy
 
-from pgmif.steps.claims import NOT_MEASURED, claims_table, counted, depends_on, plus_aims
+from pgmif.steps.claims import NOT_MEASURED, claims_table, counted, depends_on
 from pgmif.steps.cnr_boxplots import summarize_cnr
+from pgmif.steps.plus_aims import plus_aims
 from pgmif.steps.sobel_analysis import summarize_sobel
 
 

@@ -53,6 +53,8 @@ def test_all_notebooks_run_by_number_with_what_is_there(clone):
     figures = clone / "figures" / "phantom-smoke"
     made = {path.name for path in figures.iterdir()}
     assert {"table_claims.csv", "table_cnr.csv", "figure_9_epsilon.csv"} <= made
+    assert "table_claims_over_seeds.csv" in made
+    assert "left out: replicate 2" in outputs(clone / "12_claims_over_seeds_out.ipynb")
     assert "gmmci" not in (figures / "table_cnr.csv").read_text()
     claims = (figures / "table_claims.csv").read_text()
     assert "cannot be tested" in claims
