@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pgmif.steps.seeds import MEASURES, over_seeds, patient_measures, seed_medians, seed_spread
+from pgmif.steps.claims_over_seeds import (
+    MEASURES,
+    over_seeds,
+    patient_measures,
+    seed_medians,
+    seed_spread,
+)
 
 
 def one_seed(verdict, value, printed=""):
