@@ -122,7 +122,7 @@ def seeds_text(folder: Path) -> list[str]:
     seeds = int(table["seeds"].iloc[0])
     return ["**These are the numbers of one training, seed 0.** Under "
             f"{seeds} seeds PGMIF's medians are: {moved} "
-            f"([`figure_9_seed`](figures/{folder.name}/figure_9_seed.png))."]
+            f"([`table_9_seed_spread`](figures/{folder.name}/table_9_seed_spread.csv))."]
 
 
 def unet_text(folder: Path) -> list[str]:
