@@ -14,7 +14,7 @@ are kept in check: as the paper prints it, and one measure after the other added
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
 a row of figures/<cohort>/table_length.csv, from which figure_length.(png|pdf) is drawn; what it has,
-made with the same code and data, is not measured again.
+made with the same code and data, is not measured again. table_length_seeds.csv says where seeds agree.
 """
 
 import argparse
@@ -48,6 +48,7 @@ from pgmif_core.training.step import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
 from studies.length_figure import length_figures
+from studies.length_tables import agreement
 from studies.run_options import run_parser
 
 LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
@@ -204,6 +205,7 @@ def main() -> None:
     for _ in Parallel(options.processes, return_as="generator_unordered")(jobs):
         write_table(gathered(path, trainings), path)
     table = gathered(path, trainings)
+    write_table(agreement(table), path.with_name("table_length_seeds.csv"))
     t2w = baseline_row(map(run.patient, split(run)[1]))
     for stem, figure in length_figures(table, t2w, run.label).items():
         save_figure(figure, path.parent, stem)

@@ -82,6 +82,23 @@ def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     assert list(alone) == ["figure_length"]
 
 
+def test_seeds_agree_and_training_stands_still_by_hand():
+    from studies.length import KEYS
+    from studies.length_tables import MEASURES, agreement
+
+    rows = [dict(zip(KEYS, ("pgmif", 1.0, 0.1, "settled", seed, False, n, True), strict=True),
+                 **dict.fromkeys(MEASURES, value))
+            for n, values in ((100, (1.0, 3.0)), (200, (2.02, 1.98)), (400, (2.9, 3.1)))
+            for seed, value in enumerate(values)]
+    alone = dict(rows[0], recipe="paper")  # one seed says nothing of agreement
+    table = agreement(pd.DataFrame([*rows, alone])).query("measure == 'cnr'")
+    assert table["iterations"].tolist() == [100, 200, 400]
+    assert table["settled"].tolist() == ["no", "yes", "no"]
+    np.testing.assert_allclose(table["cv_percent"], [100 / 2**0.5, 2 / 2**0.5, 20 / 3 / 2**0.5])
+    np.testing.assert_allclose(table["moved_percent"], [np.nan, 0, 50], atol=1e-9)
+    assert table[["lowest", "median", "highest"]].iloc[0].tolist() == [1, 2, 3]
+
+
 def test_a_region_is_said_to_be_of_its_commonest_tissue():
     from studies.reference import summary
 

@@ -1,0 +1,33 @@
+"""What the map of training lengths says: where seeds end alike, and where training stands still."""
+
+import pandas as pd
+
+MEASURES = ("cnr", "q_t1w", "q_t2w", "ssim_t2w")
+CASE = ["method", "recipe", "epsilon", "scale", "annealed", "averaged"]
+AGREE = 5.0  # percent: up to here seeds are said to agree, and training to stand still
+
+
+def agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per case, length and measure with two seeds or more.
+
+    `median`, `lowest`, `highest`: of the seeds' medians over patients left out. `cv_percent`: sample SD
+    between seeds ÷ |mean|. `moved_percent`: of the mean over seeds since the length before, as a part of
+    it. `settled`: "yes" where both are at most 5 %.
+    """
+    rows = []
+    for case, part in table.groupby(CASE, sort=False):
+        before = None
+        for iterations, seeds in part.groupby("iterations"):
+            if len(seeds) < 2:
+                continue
+            means = seeds[list(MEASURES)].mean()
+            cv = 100 * seeds[list(MEASURES)].std() / means.abs()
+            moved = 100 * (means / before - 1).abs() if before is not None else means * float("nan")
+            before = means
+            rows += [{
+                **dict(zip(CASE, case, strict=True)), "iterations": iterations, "measure": name,
+                "seeds": len(seeds), "median": seeds[name].median(), "lowest": seeds[name].min(),
+                "highest": seeds[name].max(), "cv_percent": cv[name], "moved_percent": moved[name],
+                "settled": "yes" if cv[name] <= AGREE and moved[name] <= AGREE else "no",
+            } for name in MEASURES]
+    return pd.DataFrame(rows)
