@@ -76,6 +76,7 @@ def test_a_notebook_cannot_read_what_it_does_not_declare():
 
 @pytest.mark.parametrize(("values", "message"), [
     ({"crop": 200}, "larger than slice_size"),
+    ({"warm_up": 200, "iterations": 200}, "warm_up 200 is not below iterations 200"),
     ({"reference_nearest_mm": 30.0}, "not below"),
 ])
 def test_parameters_that_do_not_fit_together(values, message):

@@ -15,7 +15,8 @@ from pgmif_core.networks.generator import Generator
 from pgmif_core.training.processes import SharedBatchNorm, share_statistics
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}  # of losses: float32 sums in another order, 20 iterations on
-VALUES = {"iterations": 20, "anneal": False, "checkpoint_every": 10}
+VALUES = {"iterations": 20, "anneal": False, "checkpoint_every": 10, "gradient_penalty": 0.3,
+          "warm_up": 4}
 
 
 def environment(rank, world, port):
