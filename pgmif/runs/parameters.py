@@ -145,15 +145,11 @@ class Parameters(BaseModel):
         if self.crop > self.slice_size:
             raise ValueError(f"crop {self.crop} is larger than slice_size {self.slice_size}")
         if self.adversarial and self.warm_up >= self.iterations:
-            raise ValueError(
-                f"warm_up {self.warm_up} is not below iterations {self.iterations}: the generator would "
-                "hardly learn"
-            )
+            raise ValueError(f"warm_up {self.warm_up} is not below iterations {self.iterations}: the "
+                             "generator would hardly learn")
         if self.reference_nearest_mm >= self.reference_farthest_mm:
-            raise ValueError(
-                f"reference_nearest_mm {self.reference_nearest_mm} is not below "
-                f"reference_farthest_mm {self.reference_farthest_mm}"
-            )
+            raise ValueError(f"reference_nearest_mm {self.reference_nearest_mm} is not below "
+                             f"reference_farthest_mm {self.reference_farthest_mm}")
         return self
 
 
