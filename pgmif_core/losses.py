@@ -9,7 +9,7 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
 
-from pgmif_core.expected import expect_images, expect_logits
+from pgmif_core.expected import expect_image, expect_images, expect_logits
 from pgmif_core.gradients import gradient_norm, image_gradient, normalized_gradient
 
 
@@ -170,14 +170,21 @@ def gradient_penalty(logits: Tensor, images: Float[Tensor, "b 1 *space"]) -> Flo
 
     `logits` (b, 1, …), one per patch, are a discriminator's of `images`, which must require gradients;
     can be differentiated itself. On real images R1, on fused ones R2 of Mescheder et al. 2018: a
-    discriminator that is flat where it judges cannot drive the generator in circles.
+    discriminator that is flat where it judges cannot drive the generator in circles. Raises TypeError or
+    ValueError where they are no images, or logits that do not depend on them.
 
     >>> x = torch.zeros(1, 1, 2, 2, requires_grad=True)
     >>> gradient_penalty(3 * x, x).item()  # each of four patches sees one pixel, with slope 3
     9.0
     """
+    expect_image("images", images, "(b, 1, h, w)", 4)
     expect_logits(logits)
-    (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    known = images.requires_grad and logits.requires_grad
+    (slopes,) = torch.autograd.grad(logits.sum(), images, create_graph=True, allow_unused=True) \
+        if known else (None,)
+    if slopes is None:
+        raise ValueError("logits: expected a discriminator's of images that require gradients, found "
+                         "logits that do not depend on them")
     return slopes.square().sum() / logits.numel()
 
 

@@ -1,15 +1,15 @@
 """Where does a training settle? The map of length, balance, ε, recipe and seed, on patients left out.
 
 python benchmarks/studies/length.py [--profile quick] [--manifest FILE] [--methods pgmif …]
-    [--scales 0.3 1 3 5 10] [--epsilons 0.001 0.01 0.03 0.1] [--recipes paper settled] [--seeds 0 1 2]
+    [--scales 0.3 1 3 5 10] [--epsilons 0.001 0.01 0.03 0.1] [--recipes paper warm-up] [--seeds 0 1 2]
     [--iterations 14000] [--lengths 100 200 …] [--anneal] [--precision bf16-mixed]
 
 Trains every combination without annealing, so that one training passes all lengths; at each length of
 a geometric grid both its generator and the running mean of it (`average_weights`) are measured on
 training patients that were left out, never on test patients. `--anneal` adds a training of its own for
-each length, its rates falling to 0 there. A method's content scale is its own times `--scales`; what
-the literal reading fixes for itself (`names.py`) stays as it is. RECIPES says how the discriminators
-are kept in check: as the paper prints it, and one measure after the other added.
+each length, its rates falling to 0 there. A method's content scale is its own times `--scales`. RECIPES
+says how the discriminators are kept in check: as the paper prints it, slower ones, and then one measure
+after the other added.
 
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
@@ -41,7 +41,6 @@ from pgmif.steps.training import training_code, training_settings
 from pgmif_core.evaluation.measures import baseline_row, patient_rows
 from pgmif_core.files import digest, taken, write_table
 from pgmif_core.images.store import TrainingSlices
-from pgmif_core.methods.names import NAMES
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
 from pgmif_core.training.step import Trainer
@@ -55,7 +54,7 @@ LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
 PREFIX = "length-"
 SAVED_EVERY = 250
 PHANTOMS, FITTED = 50, 20  # training phantoms of the study; as many as `quick` fits, the rest left out
-CROP = 64  # half the cost of 96, and the same end
+CROP = 64  # less than half the cost of 96
 RATES = {"learning_rate", "learning_rate_dlmwl"}
 # gradient penalty, rate of the discriminators, warm-up
 RECIPES = {
@@ -63,7 +62,7 @@ RECIPES = {
     "slow judges": {"gradient_penalty": 0.0, "discriminator_rate": 5e-5, "warm_up": 0},
     "penalty": {"gradient_penalty": 0.3, "discriminator_rate": 2e-4, "warm_up": 0},
     "fast judges": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 0},
-    "settled": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 400},
+    "warm-up": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 400},
 }
 KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
 
@@ -147,11 +146,10 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
     """One training along its lengths: a row in its folder as each is reached."""
     torch.set_num_threads(1)
     base = training_settings(run, key["method"])
-    varied = {"epsilon": key["epsilon"], "anneal": key["annealed"], **RECIPES[key["recipe"]]}
     settings = replace(
-        base, content_scale=base.content_scale * key["scale"], seed=key["seed"], average_weights=True,
-        iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu",
-        **{name: value for name, value in varied.items() if name not in NAMES[key["method"]].own})
+        base, content_scale=base.content_scale * key["scale"], epsilon=key["epsilon"], seed=key["seed"],
+        anneal=key["annealed"], iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu",
+        **RECIPES[key["recipe"]])
     fit, left_out = split(run)
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
     trainer = Trainer(settings, slices.fingerprint + training_code(settings.method, patient_rows))
@@ -183,7 +181,7 @@ def main() -> None:
     arguments.add_argument("--methods", nargs="+", default=["pgmif"])
     arguments.add_argument("--scales", type=float, nargs="+", default=[0.3, 1.0, 3.0, 5.0, 10.0])
     arguments.add_argument("--epsilons", type=float, nargs="+", default=[1e-3, 1e-2, 3e-2, 1e-1])
-    arguments.add_argument("--recipes", nargs="+", choices=RECIPES, default=["paper", "settled"])
+    arguments.add_argument("--recipes", nargs="+", choices=RECIPES, default=["paper", "warm-up"])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments.add_argument("--iterations", type=int, default=LENGTHS[-1])
     arguments.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)

@@ -49,5 +49,5 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
         elif (verdict := claims[list(headings)[column]].iloc[row - 1]) in VERDICT_COLOURS:
             cell.set_text_props(color=VERDICT_COLOURS[verdict], weight="bold")
     name_cohort(figure, label, "* another verdict where σ or the Sobel operator is read otherwise: see "
-                "depends_on in table_claims.csv" if turned.any() else "")
+                "depends_on in the CSV" if turned.any() else "")
     return figure

@@ -12,14 +12,12 @@ import pandas as pd
 
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
-from pgmif.steps.training import split_training, training_code, training_settings
+from pgmif.steps.training import train_variant, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
 from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
 from pgmif_core.images.regions import Choice
-from pgmif_core.images.store import TrainingSlices
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.paper import contrast_correlation
-from pgmif_core.training.loop import train
 
 CHOICES = get_args(Choice)[::-1]  # of the reference region, as the values 0 and 1
 UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
@@ -89,10 +87,7 @@ def variant_weights(run: Run, name: str, value: float, method: str) -> Path:
     if settings == training_settings(run, method) and run.weights(method).exists():
         return run.weights(method)
     folder = run.folder(f"09_ablations/{name}/{value:g}/{method}")
-    fit, _ = split_training(other)
-    slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
-    print(f"{method}, {name} = {value:g}: {len(slices)} slices of {len(fit)} patients")
-    return train(settings, slices, folder, made_from=training_code(method))
+    return train_variant(run, settings, folder, f"{name} = {value:g}")
 
 
 def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -> PatientSlices | None:

@@ -87,7 +87,7 @@ def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         part = table[table["method"] == name]
         if row.loss == NAMES[TARGET].loss and len(part):
             rows.append({
-                "start": row.own.get("start", run.parameters.start),
+                "start": row.start or run.parameters.start,
                 "patients": len(part),
                 "inverted_fraction": float((part["correlation"] < 0).mean()),
                 "median_correlation": float(part["correlation"].median()),

@@ -10,11 +10,9 @@ from pgmif.runs.run import Run
 from pgmif.steps.cnr_boxplots import cnr_row
 from pgmif.steps.pgmif_plus import seed_settings
 from pgmif.steps.sobel_analysis import sobel_rows
-from pgmif.steps.training import split_training, training_code, training_settings
+from pgmif.steps.training import train_variant, training_settings
 from pgmif_core.evaluation.measures import fidelity, fuse_volume
-from pgmif_core.images.store import TrainingSlices
 from pgmif_core.methods.names import LEARNED
-from pgmif_core.training.loop import train
 
 
 def replicate_weights(run: Run, replicate: int) -> dict[str, Path]:
@@ -24,12 +22,8 @@ def replicate_weights(run: Run, replicate: int) -> dict[str, Path]:
     other = replace(run, parameters=run.parameters.model_copy(update={"seed": seed}))
     made = {}
     for method in (m for m in LEARNED if run.weights(m).exists()):
-        settings = training_settings(other, method)
-        fit, _ = split_training(other)
-        slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
-        print(f"{method}, seed {seed}: {len(slices)} slices of {len(fit)} patients")
         folder = run.folder(f"11_seeds/{replicate}/{method}")
-        made[method] = train(settings, slices, folder, made_from=training_code(method))
+        made[method] = train_variant(run, training_settings(other, method), folder, f"seed {seed}")
     if run.weights("pgmif_plus").exists() and seed_settings(run, replicate).exists():
         made["pgmif_plus"] = seed_settings(run, replicate)
     return made

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +34,12 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
     p = run.parameters
     modalities = run.cohort.modalities
     row = NAMES[method]
-    settings = TrainingSettings(
+    return TrainingSettings(
         method=method,
         modalities=len(modalities),
         sequences=modalities,
         channels=p.channels,
-        start=p.start,
+        start=row.start or p.start,
         epsilon=p.epsilon,
         gradient_weights=modality_weights(p.gradient_weights, modalities),
         content_scale=getattr(p, row.scale) if isinstance(row.scale, str) else row.scale,
@@ -59,7 +59,6 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         precision=p.precision,
         compiled=p.compiled,
     )
-    return replace(settings, **row.own)
 
 
 def split_training(run: Run) -> tuple[list[str], list[str]]:
@@ -129,6 +128,15 @@ class Watch:
 def training_code(method: str, *watching: Callable) -> str:
     """Hash of the code that decides a method's weights; a change of another method's changes nothing."""
     return code_of(train, TrainingSlices, content_term(method), *watching, without=LOOKED_UP)
+
+
+def train_variant(run: Run, settings: TrainingSettings, folder: Path, words: str) -> Path:
+    """Weights of a training that differs from the run's in its settings, on the same patients; nobody
+    watches it. `words` name it where it is told."""
+    fit, _ = split_training(run)
+    slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
+    print(f"{settings.method}, {words}: {len(slices)} slices of {len(fit)} patients")
+    return train(settings, slices, folder, made_from=training_code(settings.method))
 
 
 def watched_training(

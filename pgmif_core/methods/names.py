@@ -5,9 +5,8 @@ a classical method, write its function in `classical` and one row here; to add a
 content term in `pgmif_core.losses` and one row here, and train it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pgmif_core.images.modalities import FURTHER_MODALITIES
 
@@ -24,9 +23,9 @@ class MethodName:
 
     `function`: its name in `rules` or `classical`. Of learned methods `loss`: the name of the content
     term in `pgmif_core.losses`; `scale`: its weight against the adversarial terms, a number or the
-    name of the parameter that has it; `rate`: the parameter with Adam's learning rate; `own`: settings
-    that it trains with whatever the parameters say. `compared`: whether it stands in the comparison;
-    `printed`: whether the paper prints numbers of it.
+    name of the parameter that has it; `rate`: the parameter with Adam's learning rate; `start`: where
+    the generator starts, if not where the parameter says. `compared`: whether it stands in the
+    comparison; `printed`: whether the paper prints numbers of it.
 
     >>> NAMES["pwa"].label, NAMES["pwa"].needs_weights, NAMES["pgmif"].needs_weights
     ('PWA', False, True)
@@ -39,7 +38,7 @@ class MethodName:
     loss: str = ""
     scale: str | float = 1.0
     rate: str = "learning_rate"
-    own: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    start: str = ""
     compared: bool = True
     printed: bool = False
 
@@ -72,7 +71,7 @@ NAMES: dict[str, MethodName] = {row.name: row for row in (
     MethodName("t2w_standardised", "T2w standardised", "control", "t2w_standardised"),
     # shown only where starts are compared
     MethodName("pgmif_literal", "PGMIF, literal start", "learned", loss="weighted_gradient_loss",
-               scale="gradient_scale", own={"start": "none"}, compared=False),
+               scale="gradient_scale", start="none", compared=False),
 )}
 
 LEARNED = tuple(row.name for row in NAMES.values() if row.kind == "learned")

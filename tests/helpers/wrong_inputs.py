@@ -18,6 +18,7 @@ VOLUME, VOLUMES = r(1, 1, 4, 9, 8), r(1, 2, 4, 9, 8)
 A, B = np.zeros((2, 9, 8), bool), np.zeros((2, 9, 8), bool)
 A[:, 2:5, 2:5], B[:, 6:8, 5:8] = True, True
 X = np.random.default_rng(0).random((2, 9, 8))
+FOLLOWED, JUDGE = r(2, 1, 16, 17, requires_grad=True), networks.PatchDiscriminator(4)
 BYTES = torch.randint(0, 255, (2, 1, 16, 17), dtype=torch.uint8)
 TWO_LOSSES: dict[str, Callable] = {
     "pixelwise_gradient_loss": lambda f, s: losses.pixelwise_gradient_loss(f, s, 0.03),
@@ -48,6 +49,7 @@ ONE_FUNCTION: dict[str, Callable] = {
     "generator": networks.Generator(2, 4), "discriminator": networks.PatchDiscriminator(4),
     "average": METHODS["average"],
     "generator_adversarial_loss": losses.generator_adversarial_loss,
+    "gradient_penalty": lambda x: losses.gradient_penalty(JUDGE(FOLLOWED), x),
 }
 SINGLE: dict[str, Callable] = {
     "dims=4": lambda: gradients.image_gradient(VOLUME, 4),
@@ -70,6 +72,9 @@ SINGLE: dict[str, Callable] = {
     "of a giant": lambda: networks.Generator(2, 10**6), "of a half": lambda: networks.Generator(2.5),
     "a rule fed 0 to 255": lambda: METHODS["pwa"](255 * PAIR),
     "one source": lambda: METHODS["moi"](IMAGE),
+    "a penalty of images without gradients": lambda: losses.gradient_penalty(JUDGE(IMAGE), IMAGE),
+    "a penalty of fixed logits": lambda: losses.gradient_penalty(z(2, 1, 2, 2), FOLLOWED),
+    "a penalty of other logits": lambda: losses.gradient_penalty(JUDGE(IMAGE), FOLLOWED),
     "a discriminator fed two": lambda: networks.PatchDiscriminator(4)(PAIR),
     "a discriminator fed little": lambda: networks.PatchDiscriminator(4)(r(1, 1, 4, 4)),
     "Q of NaN": lambda: metrics.generalized_sobel(X * np.nan, X, A),

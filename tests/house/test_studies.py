@@ -67,12 +67,12 @@ def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     rows = [dict(zip(KEYS, (method, scale, epsilon, recipe, seed, False, n, True), strict=True),
                  patients=10, **dict.fromkeys(SHOWN, scale + seed))
             for method in ("pgmif", "gmmci") for scale in (1.0, 5.0) for epsilon in (0.01, 0.03)
-            for recipe in ("paper", "settled") for seed in (0, 1) for n in (100, 200)]
+            for recipe in ("paper", "warm-up") for seed in (0, 1) for n in (100, 200)]
     figures = length_figures(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort")
     figure = figures["figure_length"]
     axes = np.reshape(figure.axes, (2 * len(SHOWN), 2))
     assert [ax.get_title() for ax in axes[0]] == ["ε = 0.01, paper", "ε = 0.03, paper"]
-    assert [ax.get_title() for ax in axes[len(SHOWN)]] == ["ε = 0.01, settled", "ε = 0.03, settled"]
+    assert [ax.get_title() for ax in axes[len(SHOWN)]] == ["ε = 0.01, warm-up", "ε = 0.03, warm-up"]
     assert len(axes[0, 0].lines) == 2 * 3 + 1  # two seeds and their median per balance; T2w
     assert axes[0, 0].lines[2].get_ydata().tolist() == [1.5, 1.5]
     assert "10 training patients left out, 2 seeds" in figure.get_supxlabel()
@@ -86,7 +86,7 @@ def test_seeds_agree_and_training_stands_still_by_hand():
     from studies.length import KEYS
     from studies.length_tables import MEASURES, agreement
 
-    rows = [dict(zip(KEYS, ("pgmif", 1.0, 0.1, "settled", seed, False, n, True), strict=True),
+    rows = [dict(zip(KEYS, ("pgmif", 1.0, 0.1, "warm-up", seed, False, n, True), strict=True),
                  **dict.fromkeys(MEASURES, value))
             for n, values in ((100, (1.0, 3.0)), (200, (2.02, 1.98)), (400, (2.9, 3.1)))
             for seed, value in enumerate(values)]
