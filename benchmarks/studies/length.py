@@ -7,9 +7,9 @@ python benchmarks/studies/length.py [--profile quick] [--manifest FILE] [--metho
 Trains every combination without annealing, so that one training passes all lengths; at each length of
 a geometric grid both its generator and the running mean of it (`average_weights`) are measured on
 training patients that were left out, never on test patients. `--anneal` adds a training of its own for
-each length, its rates falling to 0 there. A method's content scale is its own times `--scales`. RECIPES
-says how the discriminators are kept in check: as the paper prints it, slower ones, and then one measure
-after the other added.
+each length, its rates falling to 0 there. `--scales` weigh the content term against the adversarial
+ones. RECIPES says how the discriminators are kept in check: as the paper prints it, slower ones, and
+then one measure after the other added. What a method's row fixes (`own`) stays.
 
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
@@ -43,6 +43,7 @@ from pgmif_core.files import digest, taken, write_table
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
+from pgmif_core.training.settings import TrainingSettings
 from pgmif_core.training.step import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
@@ -50,7 +51,7 @@ from studies.length_figure import length_figures
 from studies.length_tables import agreement
 from studies.run_options import run_parser
 
-LENGTHS = (100, 200, 500, 1000, 2000, 4000, 7000, 10000, 14000)
+LENGTHS = (100, 200, 500, 1000, 1500, 2000, 3000, 4000, 7000, 10000, 14000)
 PREFIX = "length-"
 SAVED_EVERY = 250
 PHANTOMS, FITTED = 50, 20  # training phantoms of the study; as many as `quick` fits, the rest left out
@@ -60,9 +61,9 @@ RATES = {"learning_rate", "learning_rate_dlmwl"}
 RECIPES = {
     "paper": {"gradient_penalty": 0.0, "discriminator_rate": 2e-4, "warm_up": 0},
     "slow judges": {"gradient_penalty": 0.0, "discriminator_rate": 5e-5, "warm_up": 0},
-    "penalty": {"gradient_penalty": 0.3, "discriminator_rate": 2e-4, "warm_up": 0},
-    "fast judges": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 0},
-    "warm-up": {"gradient_penalty": 0.3, "discriminator_rate": 1e-3, "warm_up": 400},
+    "penalty": {"gradient_penalty": 1.0, "discriminator_rate": 2e-4, "warm_up": 0},
+    "fast judges": {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 0},
+    "warm-up": {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 400},
 }
 KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
 
@@ -142,14 +143,20 @@ def gathered(path: Path, folder: Path) -> pd.DataFrame:
     return table.drop_duplicates(KEYS, keep="last").sort_values(KEYS, ignore_index=True)
 
 
+def key_settings(run: Run, key: dict, iterations: int) -> TrainingSettings:
+    """What the training of a row's key is made with; of every one the mean is kept, to be measured."""
+    parameters = run.parameters.model_copy(update={
+        **RECIPES[key["recipe"]], "epsilon": key["epsilon"], "seed": key["seed"],
+        "anneal": key["annealed"], "iterations": iterations, "checkpoint_every": SAVED_EVERY,
+        "device": "cpu"})
+    settings = training_settings(replace(run, parameters=parameters), key["method"])
+    return replace(settings, content_scale=key["scale"], average_weights=True)
+
+
 def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
     """One training along its lengths: a row in its folder as each is reached."""
     torch.set_num_threads(1)
-    base = training_settings(run, key["method"])
-    settings = replace(
-        base, content_scale=base.content_scale * key["scale"], epsilon=key["epsilon"], seed=key["seed"],
-        anneal=key["annealed"], iterations=lengths[-1], checkpoint_every=SAVED_EVERY, device="cpu",
-        **RECIPES[key["recipe"]])
+    settings = key_settings(run, key, lengths[-1])
     fit, left_out = split(run)
     slices = TrainingSlices(run.store, fit, settings.crop, settings.seed)
     trainer = Trainer(settings, slices.fingerprint + training_code(settings.method, patient_rows))

@@ -24,6 +24,7 @@ from pgmif.runs.fused import (
 from pgmif.runs.outside import check_measurable, read_outside
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
+from pgmif.steps.training import training_settings
 from pgmif_core.evaluation.measures import fidelity, fuse_volume
 from pgmif_core.files import file_hash
 from pgmif_core.images.patient import slices_of
@@ -81,13 +82,13 @@ def fuse_cohort(run: Run) -> pd.DataFrame:
 
 
 def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """Fraction of patients whose contrast is inverted, for both starts of PGMIF."""
+    """Fraction of patients whose contrast is inverted, for PGMIF and its literal reading, by their start."""
     rows = []
     for name, row in NAMES.items():
         part = table[table["method"] == name]
         if row.loss == NAMES[TARGET].loss and len(part):
             rows.append({
-                "start": row.start or run.parameters.start,
+                "start": training_settings(run, name).start,
                 "patients": len(part),
                 "inverted_fraction": float((part["correlation"] < 0).mean()),
                 "median_correlation": float(part["correlation"].median()),

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +34,12 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
     p = run.parameters
     modalities = run.cohort.modalities
     row = NAMES[method]
-    return TrainingSettings(
+    settings = TrainingSettings(
         method=method,
         modalities=len(modalities),
         sequences=modalities,
         channels=p.channels,
-        start=row.start or p.start,
+        start=p.start,
         epsilon=p.epsilon,
         gradient_weights=modality_weights(p.gradient_weights, modalities),
         content_scale=getattr(p, row.scale) if isinstance(row.scale, str) else row.scale,
@@ -48,7 +48,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         batch_size=p.batch_size,
         crop=p.crop,
         learning_rate=getattr(p, row.rate),
-        discriminator_rate=p.discriminator_rate,
+        discriminator_rate=p.discriminator_rate * getattr(p, row.rate) / p.learning_rate,
         gradient_penalty=p.gradient_penalty,
         warm_up=p.warm_up,
         anneal=p.anneal,
@@ -59,6 +59,7 @@ def training_settings(run: Run, method: str) -> TrainingSettings:
         precision=p.precision,
         compiled=p.compiled,
     )
+    return replace(settings, **row.own)
 
 
 def split_training(run: Run) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,12 @@ def store_fingerprint(store: Path, subjects: Sequence[str]) -> str:
 
 
 class TrainingSlices:
-    """Random crops of training slices, read from disk slice by slice.
+    """Random crops of training slices, read from disk slice by slice, in epochs: each slice once, in
+    an order drawn anew for every epoch.
 
-    `batch(iteration)` depends on the seed and the iteration alone, so a resumed run sees what the
-    uninterrupted one would have seen. Slices that any source leaves empty are left out. No file
-    stays open and no slice is kept: memory grows with the cohort by its index alone.
+    `batch(iteration, size)` depends on the seed, the iteration and the size alone, so a resumed run
+    sees what the uninterrupted one would have seen. Slices that any source leaves empty are left out.
+    No file stays open and no slice is kept: memory grows with the cohort by its index alone.
     """
 
     def __init__(self, store: Path, subjects: Sequence[str], crop: int, seed: int):
@@ -132,14 +134,19 @@ class TrainingSlices:
         self, iteration: int, size: int, part: tuple[int, int] = (0, 1)
     ) -> NDArray[np.float32]:
         """(size, m, crop, crop) float32, or the `part` (k of n) of it that one of n processes takes."""
+        chosen = [self._drawn(number) for number in range(iteration * size, (iteration + 1) * size)]
         rng = np.random.default_rng([self.seed, iteration])
-        chosen = rng.choice(len(self.index), size, replace=len(self.index) < size)
-        corners = [self._corner(rng, self.index[i][0]) for i in chosen]
+        corners = [self._corner(rng, volume) for volume, _ in chosen]
         own = slice(part[0], None, part[1])
         return np.stack([
-            self._crop(*self.index[i], *corner)
-            for i, corner in zip(chosen[own], corners[own], strict=True)
+            self._crop(*place, *corner)
+            for place, corner in zip(chosen[own], corners[own], strict=True)
         ])
+
+    def _drawn(self, number: int) -> tuple[int, int]:
+        """Patient and slice of the `number`-th crop of the whole training."""
+        epoch, place = divmod(number, len(self))
+        return self.index[_order(len(self), self.seed, epoch)[place]]
 
     def _corner(self, rng: np.random.Generator, volume: int) -> tuple[int, int]:
         height, width = self.planes[volume]
@@ -148,6 +155,11 @@ class TrainingSlices:
     def _crop(self, volume: int, k: int, top: int, left: int) -> NDArray[np.float32]:
         plane = _read_slice(self.paths[volume], k)
         return plane[:, top : top + self.crop, left : left + self.crop]
+
+
+@lru_cache(maxsize=2)  # a batch may reach into the next epoch
+def _order(slices: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, 0]).permutation(slices)
 
 
 def _read_slice(path: Path, k: int) -> NDArray[np.float32]:

@@ -5,8 +5,9 @@ a classical method, write its function in `classical` and one row here; to add a
 content term in `pgmif_core.losses` and one row here, and train it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from pgmif_core.images.modalities import FURTHER_MODALITIES
 
@@ -23,9 +24,9 @@ class MethodName:
 
     `function`: its name in `rules` or `classical`. Of learned methods `loss`: the name of the content
     term in `pgmif_core.losses`; `scale`: its weight against the adversarial terms, a number or the
-    name of the parameter that has it; `rate`: the parameter with Adam's learning rate; `start`: where
-    the generator starts, if not where the parameter says. `compared`: whether it stands in the
-    comparison; `printed`: whether the paper prints numbers of it.
+    name of the parameter that has it; `rate`: the parameter with Adam's learning rate; `own`: settings
+    of its training that no parameter changes. `compared`: whether it stands in the comparison;
+    `printed`: whether the paper prints numbers of it.
 
     >>> NAMES["pwa"].label, NAMES["pwa"].needs_weights, NAMES["pgmif"].needs_weights
     ('PWA', False, True)
@@ -38,7 +39,7 @@ class MethodName:
     loss: str = ""
     scale: str | float = 1.0
     rate: str = "learning_rate"
-    start: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict, hash=False)
     compared: bool = True
     printed: bool = False
 
@@ -47,6 +48,13 @@ class MethodName:
         """Whether something made from training patients must be given."""
         return self.kind in ("learned", "fitted")
 
+
+# the paper's words and nothing else: Eq. 2 summed over pixels, one rate, the last weights
+LITERAL = {
+    "start": "none", "epsilon": 1e-6, "content_scale": 1.0, "summed": True, "learning_rate": 2e-4,
+    "discriminator_rate": 2e-4, "gradient_penalty": 0.0, "warm_up": 0, "anneal": False,
+    "average_weights": False,
+}
 
 NAMES: dict[str, MethodName] = {row.name: row for row in (
     MethodName("t1w", "T1w", "source", "t1w", printed=True),
@@ -69,9 +77,9 @@ NAMES: dict[str, MethodName] = {row.name: row for row in (
     MethodName("t2w_blurred", "T2w blurred", "control", "t2w_blurred"),
     MethodName("t2w_sharpened", "T2w sharpened", "control", "t2w_sharpened"),
     MethodName("t2w_standardised", "T2w standardised", "control", "t2w_standardised"),
-    # shown only where starts are compared
-    MethodName("pgmif_literal", "PGMIF, literal start", "learned", loss="weighted_gradient_loss",
-               scale="gradient_scale", start="none", compared=False),
+    # shown only beside the method that settles
+    MethodName("pgmif_literal", "PGMIF, literal", "learned", loss="weighted_gradient_loss",
+               own=LITERAL, compared=False),
 )}
 
 LEARNED = tuple(row.name for row in NAMES.values() if row.kind == "learned")

@@ -23,6 +23,7 @@ class TrainingSettings:
     epsilon: float = 3e-2
     gradient_weights: tuple[float, ...] = (1.0, 8.0)
     content_scale: float = 1.0
+    summed: bool = False  # the content term over the pixels of a crop instead of their mean
     adversarial: bool = True
     iterations: int = 200
     batch_size: int = 8

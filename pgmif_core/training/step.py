@@ -139,7 +139,8 @@ class Trainer:
             self._update(self.discriminator_optimizer, self.discriminators, judged)
         self.discriminators.requires_grad_(False)
         content, deceived = self.content(fused, sources), self._deceived(fused)
-        loss = self.settings.content_scale * content + deceived
+        pixels = sources[0, 0].numel() if self.settings.summed else 1
+        loss = self.settings.content_scale * pixels * content + deceived
         self._update(self.generator_optimizer, self.generator, loss)
         self.discriminators.requires_grad_(True)
         return content, deceived, judged

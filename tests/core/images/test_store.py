@@ -44,6 +44,17 @@ def test_a_patient_stored_by_another_version_is_named_with_the_remedy(store, nam
         read_patient(store, "a")
 
 
+@pytest.mark.parametrize("size", [3, 8, 11])  # 8 slices: batches that span two and three epochs
+def test_every_slice_is_drawn_once_per_epoch_in_an_order_of_its_own(store, size):
+    slices = TrainingSlices(store, ["a", "b"], 48, seed=3)  # whole slices: each tells which it is
+    whole = [read_patient(store, s).sources[k] for s in ("a", "b") for k in range(1, 5)]
+    drawn = np.concatenate([slices.batch(i, size) for i in range(8)])
+    found = [next(k for k, w in enumerate(whole) if np.array_equal(w, d)) for d in drawn]
+    epochs = [tuple(found[8 * e : 8 * e + 8]) for e in range(len(found) // 8)]
+    assert all(sorted(epoch) == list(range(8)) for epoch in epochs)
+    assert len(set(epochs)) == len(epochs)
+
+
 def test_training_batches_depend_on_seed_and_iteration_alone(store):
     slices = TrainingSlices(store, ["a", "b"], 32, seed=3)
     assert len(slices) == 8
@@ -51,6 +62,6 @@ def test_training_batches_depend_on_seed_and_iteration_alone(store):
     assert first.shape == (4, 2, 32, 32)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, slices.batch(8, 4))
-    assert slices.batch(0, 20).shape[0] == 20
+    assert slices.batch(0, 20).shape[0] == 20  # more than there are slices
     with pytest.raises(ValueError, match="larger than the slices"):
         TrainingSlices(store, ["a"], 64, 0)
