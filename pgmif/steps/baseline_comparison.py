@@ -82,7 +82,7 @@ def fuse_cohort(run: Run) -> pd.DataFrame:
 
 
 def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """Fraction of patients whose contrast is inverted, for PGMIF and its literal reading, by their start."""
+    """Fraction of patients with inverted contrast, for PGMIF and its literal reading, by their start."""
     rows = []
     for name, row in NAMES.items():
         part = table[table["method"] == name]
