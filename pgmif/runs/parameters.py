@@ -81,31 +81,31 @@ class Parameters(BaseModel):
     method: Literal[LEARNED] = Field(
         "pgmif", description="the learned method that 02_training trains"
     )
-    epsilon: Positive = Field(3e-2, description="edge parameter ε of the normalized gradients")
+    epsilon: Positive = Field(1e-1, description="edge parameter ε of the normalized gradients")
     gradient_weights: list[NonNegative] = Field(
         [1.0, 8.0], description="Eq. 2 weight of T1w, T2w, further ones (1 where not given)"
     )
     adversarial: bool = Field(True, description="use the adversarial terms")
-    gradient_scale: Positive = Field(1.0, description="PGMIF: weight of the gradient term : GAN 1")
-    maximum_scale: Positive = Field(100.0, description="GMMCI: weight of Eq. 4 : GAN 1")
+    gradient_scale: Positive = Field(0.3, description="PGMIF: weight of the gradient term : GAN 1")
+    maximum_scale: Positive = Field(30.0, description="GMMCI: weight of Eq. 4 : GAN 1")
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Few = Field(16, description="channels of the generator at half size")
-    iterations: Count = Field(200, description="training iterations")
+    iterations: Count = Field(2000, description="training iterations")
     batch_size: Few = Field(8, description="crops per iteration")
-    crop: Annotated[int, Field(ge=16)] = Field(96, description="side of the training crops")
-    learning_rate: Positive = Field(4e-4, description="Adam, PGMIF and GMMCI")
-    learning_rate_dlmwl: Positive = Field(2e-4, description="Adam, DLMWL")
-    discriminator_rate: Positive = Field(2e-4, description="Adam, discriminators")
-    gradient_penalty: NonNegative = Field(
-        0.0, description="on the discriminators' gradients, R1 and R2; 0: none, as in the paper"
+    crop: Annotated[int, Field(ge=16)] = Field(64, description="side of the training crops")
+    learning_rate: Positive = Field(2e-4, description="Adam, PGMIF and GMMCI")
+    learning_rate_dlmwl: Positive = Field(1e-4, description="Adam, DLMWL")
+    discriminator_rate: Positive = Field(
+        1e-3, description="Adam, discriminators (DLMWL: × its rate / learning_rate)"
     )
+    gradient_penalty: NonNegative = Field(1.0, description="of the discriminators, R1 and R2; 0: none")
     warm_up: Annotated[int, Field(ge=0, le=10**9)] = Field(
-        0, description="iterations: the discriminators alone for half, then the generator ever faster"
+        400, description="iterations: the discriminators alone for half, then the generator ever faster"
     )
-    anneal: bool = Field(True, description="learning rates fall to 0 along a half cosine")
+    anneal: bool = Field(False, description="learning rates fall to 0 along a half cosine")
     average_weights: bool = Field(True, description="keep the mean of all iterations' weights")
-    checkpoint_every: Count = Field(25, description="iterations between checkpoints")
+    checkpoint_every: Count = Field(250, description="iterations between checkpoints")
     validation_patients: Annotated[int, Field(ge=0)] = Field(
         3, description="training patients watched; held out where three times as many are there"
     )

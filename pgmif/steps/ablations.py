@@ -37,26 +37,25 @@ class Ablation:
     logarithmic: bool = False
 
 
-def _adversarial_weight(value: float) -> dict[str, Any]:
-    # the content term is scaled instead: Adam does not see a common factor
-    return {"gradient_scale": 1 / value, "adversarial": True} if value else {"adversarial": False}
+def _balance(value: float) -> dict[str, Any]:
+    return {"gradient_scale": value, "adversarial": True} if value else {"adversarial": False}
 
 
 ABLATIONS: dict[str, Ablation] = {
     "epsilon": Ablation(
-        "edge parameter ε", (3e-4, 3e-3, 3e-2, 3e-1, 3.0),
+        "edge parameter ε", (1e-2, 3e-2, 1e-1, 1.0),
         change=lambda v: {"epsilon": v}, logarithmic=True,
     ),
     "weight": Ablation(
-        "gradient weight of T2w, T1w = 1", (1.0, 2.0, 4.0, 8.0, 16.0),
+        "gradient weight of T2w, T1w = 1", (1.0, 4.0, 8.0, 16.0),
         change=lambda v: {"gradient_weights": [1.0, v]}, logarithmic=True,
     ),
     "adversarial": Ablation(
-        "weight λ of the adversarial terms, 0: off", (0.0, 0.3, 1.0, 3.0, 10.0),
-        change=_adversarial_weight, logarithmic=True,
+        "gradient term : adversarial terms, 0: without these", (0.0, 0.1, 0.3, 1.0, 3.0),
+        change=_balance, logarithmic=True,
     ),
     "penalty": Ablation(
-        "gradient penalty γ of the discriminators, 0: none", (0.0, 0.01, 0.1, 1.0),
+        "gradient penalty γ of the discriminators, 0: none", (0.0, 0.1, 1.0),
         change=lambda v: {"gradient_penalty": v}, logarithmic=True,
     ),
     "window": Ablation(

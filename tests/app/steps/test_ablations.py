@@ -56,8 +56,8 @@ def test_a_value_changes_one_thing(described, name):
         check_parameters(ABLATIONS[name].change(value))
 
 
-def test_adversarial_weight_is_relative_to_the_content_term(described):
-    assert settings_of(described, "adversarial", 10.0).content_scale == pytest.approx(0.1)
+def test_balance_0_is_without_adversarial_terms(described):
+    assert settings_of(described, "adversarial", 3.0).content_scale == 3.0
     assert not settings_of(described, "adversarial", 0.0).adversarial
 
 
