@@ -7,6 +7,9 @@ import pandas as pd
 from pgmif.steps.claims import counted
 from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
 
+COHORTS = {"phantom": "phantoms", "real_heads": "real heads"}  # folders of figures/
+SPREAD = "table_seed_spread.csv"
+
 
 def number(value: float, digits: int) -> str:
     """A number for a cell; empty where there is none."""
@@ -113,7 +116,9 @@ def plus_text(folder: Path) -> list[str]:
 
 def seeds_text(folder: Path) -> list[str]:
     """How far PGMIF's medians move with the training seed."""
-    table = pd.read_csv(folder / "table_9_seed_spread.csv").set_index(["method", "measure"])
+    if not (folder / SPREAD).exists():
+        return ["**These are the numbers of one training, seed 0** (`make evidence` trains four more)."]
+    table = pd.read_csv(folder / SPREAD).set_index(["method", "measure"])
     words = {"cnr": "CNR", "q_t1w": "Q against T1w", "q_t2w": "Q against T2w"}
     moved = ", ".join(
         f"{word} {row['lowest']:.2f} to {row['highest']:.2f} (median {row['median']:.2f})"
@@ -122,11 +127,13 @@ def seeds_text(folder: Path) -> list[str]:
     seeds = int(table["seeds"].iloc[0])
     return ["**These are the numbers of one training, seed 0.** Under "
             f"{seeds} seeds PGMIF's medians are: {moved} "
-            f"([`table_9_seed_spread`](figures/{folder.name}/table_9_seed_spread.csv))."]
+            f"([`{SPREAD}`](figures/{folder.name}/{SPREAD}))."]
 
 
 def unet_text(folder: Path) -> list[str]:
-    """How well a U-Net draws the tumour on the sources, unfused and fused."""
+    """How well a U-Net draws the tumour on the sources, unfused and fused; nothing before 08 has run."""
+    if not (folder / "table_unet.csv").exists():
+        return []
     dice = pd.read_csv(folder / "table_unet.csv").set_index("method")["dice"]
     link = f"[`table_unet.csv`](figures/{folder.name}/table_unet.csv)"
     if dice.max() < 0.5:
@@ -145,7 +152,7 @@ def unet_text(folder: Path) -> list[str]:
 
 def all_results(root: Path) -> str:
     """Both cohorts with every method: a page of the documentation."""
-    phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
+    phantom, real = (root / "figures" / name for name in COHORTS)
     patients = pd.read_csv(real / "table_cnr.csv")["n"].iloc[0]
     return "\n".join([
         "**Synthetic phantom cohort**, 10 test patients, `PROFILE=quick`, medians "
@@ -153,9 +160,9 @@ def all_results(root: Path) -> str:
         *method_rows(phantom, printed=True), "", *phantom_text(phantom), *seeds_text(phantom),
         *standing_text(phantom),
         *plus_text(phantom), *unet_text(phantom), "",
-        f"**Real patients**, {patients} test patients of six public ones (brain tumours and multiple "
-        "sclerosis, not nasopharynx), `PROFILE=quick`, medians "
-        "([`figures/real_mri/`](figures/real_mri)):", "",
+        f"**Real patients**, {patients} public test patients (brain tumours and multiple sclerosis, not "
+        "nasopharynx), `PROFILE=quick`, medians "
+        f"([`figures/{real.name}/`](figures/{real.name})):", "",
         *method_rows(real, printed=False), "", *seeds_text(real), *standing_text(real),
         *plus_text(real), *unet_text(real), "",
     ])

@@ -1,7 +1,7 @@
 """Fill README.md and benchmarks/README.md from the committed tables: python scripts/readme.py [--check]
 
 Every number between their markers, and the minutes of README's figure table, are written from
-figures/phantom/*.csv, figures/real_mri/*.csv and benchmarks/*.csv, never by hand. `--check` only
+figures/phantom/*.csv, figures/real_heads/*.csv and benchmarks/*.csv, never by hand. `--check` only
 compares (the tests of the house do): exit code 1 where one is stale.
 """
 
@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from all_results import number
+from all_results import COHORTS, SPREAD, number
 
+from pgmif.runs.parameters import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.steps.claims import counted
 from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
@@ -42,10 +43,17 @@ def short_rows(phantom: Path, real: Path) -> list[str]:
 
 
 def _seeds(folder: Path) -> str:
-    """The range of PGMIF's median CNR over seeds."""
-    spread = pd.read_csv(folder / "table_9_seed_spread.csv")
+    """The range of PGMIF's median CNR over seeds, in brackets; nothing before 12 has run."""
+    if not (folder / SPREAD).exists():
+        return ""
+    spread = pd.read_csv(folder / SPREAD)
     row = spread[(spread["method"] == TARGET) & (spread["measure"] == "cnr")].iloc[0]
-    return f"{row['lowest']:.2f} to {row['highest']:.2f} over {row['seeds']:.0f} seeds"
+    return f" ({row['lowest']:.2f} to {row['highest']:.2f} over {row['seeds']:.0f} seeds)"
+
+
+def _patients(cohort: tuple[Path, str]) -> str:
+    folder, where = cohort
+    return f"{pd.read_csv(folder / 'table_cnr.csv')['n'].max():.0f} {where}"
 
 
 def _untrained(cnr: pd.Series) -> str:
@@ -97,10 +105,11 @@ def answer(phantom: Path, real: Path) -> list[str]:
     turned = int((claims["depends_on"] != "nothing").sum())
     untested = verdicts.get("cannot be tested", 0)
     over, said, within = [], [], []
-    for folder, where in ((phantom, "phantoms"), (real, "three real heads")):
+    cohorts = tuple(zip((phantom, real), COHORTS.values(), strict=True))
+    for folder, where in cohorts:
         cnr, inside = (_medians(folder, table) for table in ("table_cnr", "table_cnr_within"))
         within.append(f"{inside[TARGET]:.2f} beside {inside['t2w']:.2f} of T2w on {where}")
-        said.append(f"on {where} PGMIF's median CNR is {cnr[TARGET]:.2f} ({_seeds(folder)}) beside "
+        said.append(f"on {where} PGMIF's median CNR is {cnr[TARGET]:.2f}{_seeds(folder)} beside "
                     f"{cnr['t2w']:.2f} of T2w untouched and {_untrained(cnr)}")
         over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
     seeds = [] if not over else [
@@ -111,9 +120,9 @@ def answer(phantom: Path, real: Path) -> list[str]:
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
         f"within slices it is {' and '.join(within)} "
         "([`table_cnr_within.csv`](figures/phantom/table_cnr_within.csv)). "
-        "The real ones are too few for a verdict, and brains, not nasopharynx.",
+        "The real ones are brains, not nasopharynx.",
         "**What does fusing itself give?** Of CNR, "
-        f"{'; '.join(_fusing(f, w) for f, w in ((phantom, 'phantoms'), (real, 'three real heads')))}, "
+        f"{'; '.join(_fusing(*cohort) for cohort in cohorts)}, "
         "its weights chosen with the contour known: what lies beyond that smooths, sharpens or brings "
         "slices to one scale ([`table_gain.csv`](figures/phantom/table_gain.csv), "
         "[`table_limit.csv`](figures/phantom/table_limit.csv)).",
@@ -124,18 +133,19 @@ def answer(phantom: Path, real: Path) -> list[str]:
         f"{turned or 'None'} of these verdicts turn{'s' if turned < 2 else ''} where σ or the Sobel "
         "operator is read otherwise "
         "([`table_claims.csv`](figures/phantom/table_claims.csv) says which, and why). All numbers are "
-        "of 200 training iterations, seed 0, medians over test patients (10 phantoms, 3 real).",
+        f"of {read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
+        f"seed 0, medians over test patients ({' and '.join(map(_patients, cohorts))}).",
     ]
 
 
 def results(root: Path) -> str:
     """Everything between README's markers."""
-    phantom, real = (root / "figures" / name for name in ("phantom", "real_mri"))
+    phantom, real = (root / "figures" / name for name in COHORTS)
     return "\n".join([
         BEGIN, *answer(phantom, real), "", *short_rows(phantom, real), "",
         "All methods, seeds, paired tests and what trivial filters reach: the tables in "
-        "[`figures/phantom/`](figures/phantom) and [`figures/real_mri/`](figures/real_mri), on one page "
-        "in the documentation (*All results*) and in the report of a run.", END,
+        f"[`figures/phantom/`](figures/phantom) and [`figures/{real.name}/`](figures/{real.name}), on "
+        "one page in the documentation (*All results*) and in the report of a run.", END,
     ])
 
 

@@ -91,7 +91,7 @@ class Parameters(BaseModel):
     mse_scale: Positive = Field(1 / 3, description="DLMWL: weight of Eq. 5 : GAN terms 1 (paper 1:3)")
     start: Literal["mean", "none"] = Field("mean", description="where the generator starts")
     channels: Few = Field(16, description="channels of the generator at half size")
-    iterations: Count = Field(2000, description="training iterations")
+    iterations: Count = Field(3000, description="training iterations")
     batch_size: Few = Field(8, description="crops per iteration")
     crop: Annotated[int, Field(ge=16)] = Field(64, description="side of the training crops")
     learning_rate: Positive = Field(2e-4, description="Adam, PGMIF and GMMCI")

@@ -43,19 +43,19 @@ def _balance(value: float) -> dict[str, Any]:
 
 ABLATIONS: dict[str, Ablation] = {
     "epsilon": Ablation(
-        "edge parameter ε", (1e-2, 3e-2, 1e-1, 1.0),
+        "edge parameter ε", (3e-2, 1e-1, 3e-1),
         change=lambda v: {"epsilon": v}, logarithmic=True,
     ),
     "weight": Ablation(
-        "gradient weight of T2w, T1w = 1", (1.0, 4.0, 8.0, 16.0),
+        "gradient weight of T2w, T1w = 1", (1.0, 8.0, 16.0),
         change=lambda v: {"gradient_weights": [1.0, v]}, logarithmic=True,
     ),
     "adversarial": Ablation(
-        "gradient term : adversarial terms, 0: without these", (0.0, 0.1, 0.3, 1.0, 3.0),
+        "gradient term : adversarial terms, 0: without these", (0.0, 0.1, 0.3, 1.0),
         change=_balance, logarithmic=True,
     ),
     "penalty": Ablation(
-        "gradient penalty γ of the discriminators, 0: none", (0.0, 0.1, 1.0),
+        "gradient penalty γ of the discriminators, 0: none", (0.0, 1.0),
         change=lambda v: {"gradient_penalty": v}, logarithmic=True,
     ),
     "window": Ablation(

@@ -57,7 +57,7 @@ def test_a_value_changes_one_thing(described, name):
 
 
 def test_balance_0_is_without_adversarial_terms(described):
-    assert settings_of(described, "adversarial", 3.0).content_scale == 3.0
+    assert settings_of(described, "adversarial", 1.0).content_scale == 1.0
     assert not settings_of(described, "adversarial", 0.0).adversarial
 
 
