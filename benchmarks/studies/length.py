@@ -212,7 +212,7 @@ def main() -> None:
     table = gathered(path, trainings)
     write_table(agreement(table), path.with_name("table_length_seeds.csv"))
     t2w = baseline_row(map(run.patient, split(run)[1]))
-    for stem, figure in length_figures(table, t2w, run.label).items():
+    for stem, figure in length_figures(table, t2w, run.label, [*RECIPES]).items():
         save_figure(figure, path.parent, stem)
 
 

@@ -11,23 +11,32 @@ from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.methods.names import method_named, ordered_methods
 
 SHOWN = {"cnr": "CNR", "q_t2w": "Q against T2w", "ssim_t2w": "SSIM to T2w"}
+SEVERAL = 3  # recipes that make a figure of their own
 COLOURS = (PURPLE, PINK, BLUE, SKY, GREEN, ORANGE, VERMILION)
 
 
 def length_figures(
-    table: pd.DataFrame, t2w: Mapping[str, float], label: str
+    table: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Sequence[str]
 ) -> dict[str, Figure]:
-    """The map of PGMIF, "figure_length", and "figure_length_methods" of others, as far as trained.
+    """The map of PGMIF, "figure_length"; "figure_length_recipes" where it was trained by three of
+    `recipes` or more, which give the order; "figure_length_methods" of other methods.
 
     `table` as `length.gathered` gives it; drawn is the running mean of the generator, not annealed.
     """
     table = table[table["averaged"] & ~table["annealed"]]
-    own = table["method"] == "pgmif"
+    own, others = (table[which] for which in (table["method"] == "pgmif", table["method"] != "pgmif"))
     figures = {}
-    if own.any():
-        figures["figure_length"] = map_figure(table[own], t2w, label)
-    if not own.all():
-        figures["figure_length_methods"] = methods_figure(table[~own], t2w, label)
+    if len(own):
+        mapped = own.groupby("recipe").filter(
+            lambda of_recipe: of_recipe["epsilon"].nunique() == own["epsilon"].nunique())
+        figures["figure_length"] = map_figure(mapped if len(mapped) else own, t2w, label)
+        alike = own.groupby(["epsilon", "scale"])["recipe"].nunique()
+        if alike.max() >= SEVERAL:
+            epsilon, scale = alike.idxmax()
+            same = own[(own["epsilon"] == epsilon) & (own["scale"] == scale)]
+            figures["figure_length_recipes"] = recipes_figure(same, t2w, label, recipes)
+    if len(others):
+        figures["figure_length_methods"] = methods_figure(others, t2w, label)
     return figures
 
 
@@ -60,6 +69,28 @@ def map_figure(own: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figur
                   title="gradient term : adversarial terms", ncols=len(colours),
                   loc="outside upper center", frameon=False)
     name_cohort(figure, label, f"iterations; {_words(own)}")
+    return figure
+
+
+@in_style
+def recipes_figure(
+    same: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Sequence[str]
+) -> Figure:
+    """One ε and one balance, a column per recipe: what each measure against circling does."""
+    shown = [recipe for recipe in recipes if (same["recipe"] == recipe).any()]
+    figure, axes = new_figure(PAGE_INCHES, 1.3 * len(SHOWN) + 0.7, len(SHOWN), len(shown), sharex=True)
+    for row, (measure, words) in zip(axes, SHOWN.items(), strict=True):
+        for ax, recipe in zip(row, shown, strict=True):
+            _lines(ax, same[same["recipe"] == recipe], measure, BLUE, recipe)
+            if measure in t2w:
+                ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
+            ax.set_ylim(*_limits(same, measure))
+        row[0].set_ylabel(words)
+    for ax, recipe in zip(axes[0], shown, strict=True):
+        ax.set_title(recipe)
+    figure.suptitle(f"PGMIF, ε = {same['epsilon'].iloc[0]:g}, gradient term : adversarial terms "
+                    f"{same['scale'].iloc[0]:g}", fontsize=9)
+    name_cohort(figure, label, f"iterations; {_words(same)}")
     return figure
 
 

@@ -14,7 +14,7 @@ from pgmif.lessons import Exercise, NotYet, as_array, as_function, as_number, sa
 from pgmif_core.gradients import gradient_norm, image_gradient, normalized_gradient
 from pgmif_core.losses import pixelwise_gradient_loss
 
-EPSILON = 0.03
+EPSILON = 0.1
 NOISE = 0.02  # of exercise 2.5
 NOISE_SEEN = (0.20, 0.25)  # mean ‖n‖ of noise that is wanted there
 
@@ -136,7 +136,7 @@ EXERCISES = {
     "2.5": Exercise(
         f"an ε for which noise of σ = {NOISE} has a mean ‖n‖ of {NOISE_SEEN[0]} to {NOISE_SEEN[1]}",
         "a difference of two noisy pixels has σ·√2; ‖n‖ is ¼ where the edge is a third of ε",
-        "ε is the size of edge that you are willing to call noise. Here it is 0.03, at which this noise "
-        "still has a mean ‖n‖ of ½: a compromise with the finer borders.", _epsilon,
+        "ε is the size of edge that you are willing to call noise. Here it is 0.1, too; at 0.03 this "
+        "noise would have a mean ‖n‖ of ½, at 0.3 the finer borders would count for little.", _epsilon,
     ),
 }
