@@ -24,7 +24,6 @@ from pgmif.runs.fused import (
 from pgmif.runs.outside import check_measurable, read_outside
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
-from pgmif.steps.training import training_settings
 from pgmif_core.evaluation.measures import fidelity, fuse_volume
 from pgmif_core.files import file_hash
 from pgmif_core.images.patient import slices_of
@@ -88,7 +87,7 @@ def starts_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         part = table[table["method"] == name]
         if row.loss == NAMES[TARGET].loss and len(part):
             rows.append({
-                "start": training_settings(run, name).start,
+                "start": row.own.get("start", run.parameters.start),
                 "patients": len(part),
                 "inverted_fraction": float((part["correlation"] < 0).mean()),
                 "median_correlation": float(part["correlation"].median()),
