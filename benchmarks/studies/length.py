@@ -164,7 +164,8 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
     name = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in key.values())
     folder = run.folder(f"trainings/{name}-{lengths[-1] if key['annealed'] else 'open'}")
     table = gathered(path, folder.parent)
-    same = (table[list(key)] == pd.Series(key)).all(axis=1) & (table.get("made_from") == made_from)
+    written = {**key, "scale": float(f"{key['scale']:.6g}")}  # as tables have it
+    same = (table[list(key)] == pd.Series(written)).all(axis=1) & (table.get("made_from") == made_from)
     missing = sorted(set(lengths) - set(table.loc[same, "iterations"]))
     if not missing:
         return
