@@ -4,7 +4,6 @@ import pandas as pd
 
 from pgmif.report.tables import TESTS, heading, readable
 
-
 EVIDENCE = ("table_separation", "table_unet")
 
 
