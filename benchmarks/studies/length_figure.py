@@ -27,8 +27,7 @@ def length_figures(
     own, others = (table[which] for which in (table["method"] == "pgmif", table["method"] != "pgmif"))
     figures = {}
     if len(own):
-        mapped = own.groupby("recipe").filter(
-            lambda of_recipe: of_recipe["epsilon"].nunique() == own["epsilon"].nunique())
+        mapped = own.groupby("recipe").filter(lambda rows: rows["epsilon"].nunique() > 1)
         figures["figure_length"] = map_figure(mapped if len(mapped) else own, t2w, label)
         alike = own.groupby(["epsilon", "scale"])["recipe"].nunique()
         if alike.max() >= SEVERAL:
@@ -55,6 +54,7 @@ def map_figure(own: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figur
         for row, (measure, words) in zip(axes[k * len(SHOWN):], SHOWN.items(), strict=False):
             for ax, epsilon in zip(row, epsilons, strict=True):
                 part = own[(own["epsilon"] == epsilon) & (own["recipe"] == recipe)]
+                ax.set_visible(len(part) > 0)
                 for scale, of_scale in part.groupby("scale"):
                     _lines(ax, of_scale, measure, colours[scale], f"{scale:g}")
                 if measure in t2w:
@@ -96,16 +96,15 @@ def recipes_figure(
 
 @in_style
 def methods_figure(others: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figure:
-    """The same of the other methods, a column each, a colour per recipe; each at its own balance and
-    ε, or at whatever was asked for: thin lines."""
+    """The same of the other methods, a column each, a colour per balance and recipe."""
     methods = ordered_methods(others["method"].unique())
-    colours = dict(zip(others["recipe"].unique(), (BLUE, VERMILION, GREEN), strict=False))
     figure, axes = new_figure(PAGE_INCHES, 1.3 * len(SHOWN) + 0.9, len(SHOWN), len(methods),
                               sharex=True)
     for row, (measure, words) in zip(axes, SHOWN.items(), strict=True):
         for ax, method in zip(row, methods, strict=True):
-            for recipe, part in others[others["method"] == method].groupby("recipe"):
-                _lines(ax, part, measure, colours[recipe], recipe)
+            of_method = others[others["method"] == method].groupby(["scale", "recipe"])
+            for colour, ((scale, recipe), part) in zip(COLOURS[2:], of_method, strict=False):
+                _lines(ax, part, measure, colour, f"{scale:.2g}, {recipe}")
             if measure in t2w:
                 ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
         row[0].set_ylabel(words)

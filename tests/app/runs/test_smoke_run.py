@@ -24,7 +24,7 @@ def test_evidence_notebooks_of_a_smoke_run(root, monkeypatch):
     monkeypatch.chdir(root)
     made = root / "results" / "phantom-smoke"
     targets = ["08_delineation/separation.csv", "09_ablations/window.csv",
-               "12_claims_over_seeds/claims.csv"]
+               "12_claims_over_seeds/claims.csv", "10_claims/claims.csv"]
     arguments = ["reproduce", "--profile", "smoke", "--set", "ablation_values=[3, 4]"]
     files = [f"results/phantom-smoke/{t}" for t in targets]
     assert main([*arguments, "--", "--cores", "1", *files]) == 0
