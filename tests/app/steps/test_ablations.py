@@ -91,10 +91,10 @@ def test_ablations_of_a_smoke_run(root, monkeypatch):
     run = open_run(read_parameters(root / "params" / "smoke.yaml"))
     subjects = run.cohort.subjects("test")
 
-    assert variant_weights(run, "epsilon", 0.03, "pgmif") == run.weights("pgmif")
-    table = ablation_table(run, "epsilon", [0.03, 0.3])
+    assert variant_weights(run, "epsilon", 0.1, "pgmif") == run.weights("pgmif")
+    table = ablation_table(run, "epsilon", [0.1, 0.3])
     assert table.groupby("value").size().tolist() == [len(subjects)] * 2
-    own = table[table["value"] == 0.03].set_index("subject")["cnr"]
+    own = table[table["value"] == 0.1].set_index("subject")["cnr"]
     patient = run.patient(subjects[0])
     expected = cnr(fuse_volume("pgmif", patient, run.weights("pgmif")), patient)
     assert own[subjects[0]] == pytest.approx(expected, rel=1e-4)
