@@ -126,9 +126,9 @@ def answer(phantom: Path, real: Path) -> list[str]:
         "its weights chosen with the contour known: what lies beyond that smooths, sharpens or brings "
         "slices to one scale ([`table_gain.csv`](figures/phantom/table_gain.csv), "
         "[`table_limit.csv`](figures/phantom/table_limit.csv)).",
-        f"Of the paper's {verdicts.sum() - untested} testable statements {verdicts.get('holds', 0)} "
-        f"hold on the phantoms and {verdicts.get('not reproduced', 0)} do not; {untested} cannot be "
-        "tested. "
+        "With one training seed, which is no verdict, of the paper's "
+        f"{verdicts.sum() - untested} testable statements {verdicts.get('holds', 0)} hold on the "
+        f"phantoms and {verdicts.get('not reproduced', 0)} do not; {untested} cannot be tested. "
         f"At the P values that it prints {bound.get('holds', 0)} of {bound.sum()} hold. "
         f"{turned or 'None'} of these verdicts turn{'s' if turned < 2 else ''} where σ or the Sobel "
         "operator is read otherwise "

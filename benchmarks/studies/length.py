@@ -9,7 +9,8 @@ a geometric grid both its generator and the running mean of it (`average_weights
 training patients that were left out, never on test patients. `--anneal` adds a training of its own for
 each length, its rates falling to 0 there. `--scales` weigh the content term against the adversarial
 ones. RECIPES says how the discriminators are kept in check: as the paper prints it, slower ones, and
-then one measure after the other added. What a method's row fixes (`own`) stays.
+then one measure after the other added. A method that fixes these itself (`own` of its row: the literal
+reading) is trained by them alone, whatever is asked for.
 
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
@@ -41,6 +42,7 @@ from pgmif.steps.training import training_code, training_settings
 from pgmif_core.evaluation.measures import baseline_row, patient_rows
 from pgmif_core.files import digest, taken, write_table
 from pgmif_core.images.store import TrainingSlices
+from pgmif_core.methods.names import LEARNED, NAMES
 from pgmif_core.networks.generator import Generator
 from pgmif_core.training.checkpoints import load_checkpoint, save_checkpoint
 from pgmif_core.training.settings import TrainingSettings
@@ -66,6 +68,7 @@ RECIPES = {
     "warm-up": {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 400},
 }
 KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
+LITERALLY = {"scale": 1.0, "recipe": "paper", "annealed": False}  # of a method that fixes the rest
 
 
 def study_run(options: argparse.Namespace) -> Run:
@@ -143,6 +146,19 @@ def gathered(path: Path, folder: Path) -> pd.DataFrame:
     return table.drop_duplicates(KEYS, keep="last").sort_values(KEYS, ignore_index=True)
 
 
+def training_keys(options: argparse.Namespace) -> list[dict]:
+    """One key per training that is asked for."""
+    keys: list[dict] = []
+    for seed, method, recipe, epsilon, scale in itertools.product(
+            options.seeds, options.methods, options.recipes, options.epsilons, options.scales):
+        key = {"method": method, "scale": scale, "epsilon": epsilon, "recipe": recipe, "seed": seed,
+               "annealed": options.anneal}
+        if own := NAMES[method].own:
+            key |= {**LITERALLY, "epsilon": own["epsilon"]}
+        keys += [key] if key not in keys else []
+    return keys
+
+
 def key_settings(run: Run, key: dict, iterations: int) -> TrainingSettings:
     """What the training of a row's key is made with; of every one the mean is kept, to be measured."""
     parameters = run.parameters.model_copy(update={
@@ -186,7 +202,7 @@ def train_one(run: Run, path: Path, key: dict, lengths: list[int]) -> None:
 
 def main() -> None:
     arguments = run_parser(__doc__.split("\n")[0])
-    arguments.add_argument("--methods", nargs="+", default=["pgmif"])
+    arguments.add_argument("--methods", nargs="+", choices=LEARNED, default=["pgmif"])
     arguments.add_argument("--scales", type=float, nargs="+", default=[0.3, 1.0, 3.0, 5.0, 10.0])
     arguments.add_argument("--epsilons", type=float, nargs="+", default=[1e-3, 1e-2, 3e-2, 1e-1])
     arguments.add_argument("--recipes", nargs="+", choices=RECIPES, default=["paper", "warm-up"])
@@ -201,12 +217,7 @@ def main() -> None:
     path = run.root / "figures" / run.name.removeprefix(PREFIX) / "table_length.csv"
     lengths = [n for n in sorted(options.lengths) if n <= options.iterations]
     ends = [[n] for n in lengths] if options.anneal else [lengths]
-    jobs = [
-        delayed(train_one)(run, path, {"method": m, "scale": s, "epsilon": e, "recipe": r, "seed": k,
-                                       "annealed": options.anneal}, own)
-        for own, k, m, r, e, s in itertools.product(
-            ends, options.seeds, options.methods, options.recipes, options.epsilons, options.scales)
-    ]
+    jobs = [delayed(train_one)(run, path, key, own) for own in ends for key in training_keys(options)]
     trainings = run.folder("trainings")
     for _ in Parallel(options.processes, return_as="generator_unordered")(jobs):
         write_table(gathered(path, trainings), path)

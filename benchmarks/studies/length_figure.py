@@ -1,10 +1,12 @@
 """The map of training lengths as figures: what `make study NAME=length` draws."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from pgmif.figures.colours import BLUE, GREEN, ORANGE, PINK, PURPLE, SKY, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
@@ -32,87 +34,87 @@ def length_figures(
         alike = own.groupby(["epsilon", "scale"])["recipe"].nunique()
         if alike.max() >= SEVERAL:
             epsilon, scale = alike.idxmax()
-            same = own[(own["epsilon"] == epsilon) & (own["scale"] == scale)]
-            figures["figure_length_recipes"] = recipes_figure(same, t2w, label, recipes)
+            same = dict([*own[(own["epsilon"] == epsilon) & (own["scale"] == scale)].groupby("recipe")])
+            figures["figure_length_recipes"] = columns_figure(
+                {recipe: same[recipe] for recipe in recipes if recipe in same}, t2w, label,
+                f"PGMIF, ε = {epsilon:g}, gradient term : adversarial terms {scale:g}")
     if len(others):
-        figures["figure_length_methods"] = methods_figure(others, t2w, label)
+        by_method = dict([*others.groupby("method")])
+        figures["figure_length_methods"] = columns_figure(
+            {method_named(m).label: by_method[m] for m in ordered_methods(by_method)}, t2w, label)
     return figures
 
 
 @in_style
 def map_figure(own: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figure:
     """Medians over patients left out against iterations: a column per ε, a colour per balance, a block
-    of rows per recipe.
+    of rows per recipe; nothing where nothing was trained.
 
     Every seed is a thin line, the median of them a thick one. Dashed: T2w untouched.
     """
     epsilons, recipes = sorted(own["epsilon"].unique()), list(own["recipe"].unique())
     colours = dict(zip(sorted(own["scale"].unique()), COLOURS, strict=False))
-    rows = len(SHOWN) * len(recipes)
-    figure, axes = new_figure(PAGE_INCHES, 1.15 * rows + 0.9, rows, len(epsilons), sharex=True)
+    high = len(SHOWN) * len(recipes)
+    figure, axes = new_figure(PAGE_INCHES, 1.15 * high + 0.9, high, len(epsilons), sharex=True)
     for k, recipe in enumerate(recipes):
-        for row, (measure, words) in zip(axes[k * len(SHOWN):], SHOWN.items(), strict=False):
-            for ax, epsilon in zip(row, epsilons, strict=True):
-                part = own[(own["epsilon"] == epsilon) & (own["recipe"] == recipe)]
-                ax.set_visible(len(part) > 0)
-                for scale, of_scale in part.groupby("scale"):
-                    _lines(ax, of_scale, measure, colours[scale], f"{scale:g}")
-                if measure in t2w:
-                    ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
-                ax.set_ylim(*_limits(own, measure))
-            row[0].set_ylabel(words)
-        for ax, epsilon in zip(axes[k * len(SHOWN)], epsilons, strict=True):
-            ax.set_title(f"ε = {epsilon:g}, {recipe}")
+        block = axes[k * len(SHOWN) : (k + 1) * len(SHOWN)]
+        for column, epsilon in zip(block.T, epsilons, strict=True):
+            part = own[(own["epsilon"] == epsilon) & (own["recipe"] == recipe)]
+            lines = [(f"{scale:g}", colours[scale], rows) for scale, rows in part.groupby("scale")]
+            _column(column, lines, t2w, own)
+            column[0].set_title(f"ε = {epsilon:g}, {recipe}")
     handles = {name: handle for ax in axes.flat for handle, name in
                zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend([handles[f"{scale:g}"] for scale in colours], [f"{scale:g}" for scale in colours],
                   title="gradient term : adversarial terms", ncols=len(colours),
                   loc="outside upper center", frameon=False)
-    name_cohort(figure, label, f"iterations; {_words(own)}")
+    _finish(figure, axes, own, label)
     return figure
 
 
 @in_style
-def recipes_figure(
-    same: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Sequence[str]
+def columns_figure(
+    columns: Mapping[str, pd.DataFrame], t2w: Mapping[str, float], label: str, alike: str = ""
 ) -> Figure:
-    """One ε and one balance, a column per recipe: what each measure against circling does."""
-    shown = [recipe for recipe in recipes if (same["recipe"] == recipe).any()]
-    figure, axes = new_figure(PAGE_INCHES, 1.3 * len(SHOWN) + 0.7, len(SHOWN), len(shown), sharex=True)
-    for row, (measure, words) in zip(axes, SHOWN.items(), strict=True):
-        for ax, recipe in zip(row, shown, strict=True):
-            _lines(ax, same[same["recipe"] == recipe], measure, BLUE, recipe)
-            if measure in t2w:
-                ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
-            ax.set_ylim(*_limits(same, measure))
-        row[0].set_ylabel(words)
-    for ax, recipe in zip(axes[0], shown, strict=True):
-        ax.set_title(recipe)
-    figure.suptitle(f"PGMIF, ε = {same['epsilon'].iloc[0]:g}, gradient term : adversarial terms "
-                    f"{same['scale'].iloc[0]:g}", fontsize=9)
-    name_cohort(figure, label, f"iterations; {_words(same)}")
+    """The same with a column for each table, by its title; a colour per balance and recipe. `alike`
+    says what all columns have in common: then they have one scale, and their titles tell the rest."""
+    whole = pd.concat(columns.values())
+    figure, axes = new_figure(PAGE_INCHES, 1.3 * len(SHOWN) + 0.9, len(SHOWN), len(columns), sharex=True)
+    for column, (name, table) in zip(axes.T, columns.items(), strict=True):
+        cases = table.groupby(["scale", "recipe"])
+        lines = [(f"{scale:.2g}, {recipe}", colour, rows)
+                 for colour, ((scale, recipe), rows) in zip(COLOURS[2:], cases, strict=False)]
+        _column(column, lines, t2w, whole if alike else table)
+        column[0].set_title(name)
+        if not alike:
+            column[0].legend(frameon=False, fontsize=6)
+    figure.suptitle(alike, fontsize=9)
+    _finish(figure, axes, whole, label)
     return figure
 
 
-@in_style
-def methods_figure(others: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figure:
-    """The same of the other methods, a column each, a colour per balance and recipe."""
-    methods = ordered_methods(others["method"].unique())
-    figure, axes = new_figure(PAGE_INCHES, 1.3 * len(SHOWN) + 0.9, len(SHOWN), len(methods),
-                              sharex=True)
-    for row, (measure, words) in zip(axes, SHOWN.items(), strict=True):
-        for ax, method in zip(row, methods, strict=True):
-            of_method = others[others["method"] == method].groupby(["scale", "recipe"])
-            for colour, ((scale, recipe), part) in zip(COLOURS[2:], of_method, strict=False):
-                _lines(ax, part, measure, colour, f"{scale:.2g}, {recipe}")
-            if measure in t2w:
-                ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
-        row[0].set_ylabel(words)
-    for ax, method in zip(axes[0], methods, strict=True):
-        ax.set_title(method_named(method).label)
-        ax.legend(frameon=False, fontsize=6)
-    name_cohort(figure, label, f"iterations; {_words(others)}")
-    return figure
+def _column(
+    column: Sequence[Axes], lines: Sequence[tuple[str, str, pd.DataFrame]], t2w: Mapping[str, float],
+    scaled_to: pd.DataFrame,
+) -> None:
+    """Every measure below the other: lines (name, colour, rows) and T2w; hidden where there are none."""
+    for ax, measure in zip(column, SHOWN, strict=True):
+        for name, colour, rows in lines:
+            _lines(ax, rows, measure, colour, name)
+        if measure in t2w:
+            ax.axhline(t2w[measure], color="k", linestyle="--", linewidth=0.7)
+        ax.set_ylim(*_limits(scaled_to, measure))
+        ax.set_visible(len(lines) > 0)
+
+
+def _finish(figure: Figure, axes: NDArray, table: pd.DataFrame, label: str) -> None:
+    """Names of measures at the first panel that is seen in each row; the cohort."""
+    for row, words in zip(axes, itertools.cycle(SHOWN.values())):
+        next(ax for ax in row if ax.get_visible()).set_ylabel(words)
+    patients, seeds = int(table["patients"].max()), table["seed"].nunique()
+    name_cohort(figure, label, (
+        f"iterations; medians over {patients} training patients left out, up to {seeds} "
+        f"seed{'s' if seeds > 1 else ''} (thin) and their median; dashed: T2w untouched"))
 
 
 def _lines(ax: Axes, part: pd.DataFrame, measure: str, colour: str, name: str) -> None:
@@ -127,9 +129,3 @@ def _limits(table: pd.DataFrame, measure: str) -> Sequence[float]:
     low, high = table[measure].quantile([0.01, 0.99])
     margin = 0.08 * (high - low) or 0.1
     return low - margin, high + margin
-
-
-def _words(table: pd.DataFrame) -> str:
-    patients, seeds = int(table["patients"].max()), table["seed"].nunique()
-    return (f"medians over {patients} training patients left out, {seeds} "
-            f"seed{'s' if seeds > 1 else ''} (thin) and their median; dashed: T2w untouched")

@@ -51,9 +51,8 @@ class MethodName:
 
 # the paper's words and nothing else: Eq. 2 summed over pixels, one rate, the last weights
 LITERAL = {
-    "start": "none", "epsilon": 1e-6, "content_scale": 1.0, "summed": True, "learning_rate": 2e-4,
-    "discriminator_rate": 2e-4, "gradient_penalty": 0.0, "warm_up": 0, "anneal": False,
-    "average_weights": False,
+    "start": "none", "epsilon": 1e-6, "summed": True, "learning_rate": 2e-4, "discriminator_rate": 2e-4,
+    "gradient_penalty": 0.0, "warm_up": 0, "anneal": False, "average_weights": False,
 }
 
 NAMES: dict[str, MethodName] = {row.name: row for row in (

@@ -60,6 +60,24 @@ def test_rows_of_all_trainings_are_gathered_and_the_newest_count(tmp_path):
     assert table["made_from"].iloc[-1] == "55472e11"
 
 
+def test_a_row_of_the_literal_reading_is_keyed_by_what_it_was_trained_with():
+    from argparse import Namespace
+
+    from studies.length import LITERALLY, RECIPES, training_keys
+
+    from pgmif_core.methods.names import LITERAL
+
+    asked = Namespace(seeds=[0, 1], methods=["pgmif", "pgmif_literal"], recipes=["warm-up"],
+                      epsilons=[0.1, 0.03], scales=[0.3], anneal=False)
+    keys = training_keys(asked)
+    literal = [key for key in keys if key["method"] == "pgmif_literal"]
+    assert len(keys) == 2 * 2 + 2
+    for key in literal:
+        assert (key["epsilon"], key["scale"], key["recipe"]) == (LITERAL["epsilon"], 1.0, "paper")
+    fixed = RECIPES[LITERALLY["recipe"]]
+    assert {name: LITERAL[name] for name in fixed} == fixed
+
+
 def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     from studies.length import KEYS
     from studies.length_figure import SHOWN, length_figures
@@ -75,7 +93,7 @@ def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     assert [ax.get_title() for ax in axes[len(SHOWN)]] == ["ε = 0.01, warm-up", "ε = 0.03, warm-up"]
     assert len(axes[0, 0].lines) == 2 * 3 + 1  # two seeds and their median per balance; T2w
     assert axes[0, 0].lines[2].get_ydata().tolist() == [1.5, 1.5]
-    assert "10 training patients left out, 2 seeds" in figure.get_supxlabel()
+    assert "10 training patients left out, up to 2 seeds" in figure.get_supxlabel()
     others = figures["figure_length_methods"]
     assert [ax.get_title() for ax in others.axes[:1]] == ["GMMCI"]
     own = pd.DataFrame(rows).query("method == 'pgmif'")

@@ -79,6 +79,17 @@ def test_a_penalty_keeps_the_judges_flat(wide_store):
     assert slope(10.0) < 0.5 * slope(0.0)
 
 
+def test_a_summed_content_term_weighs_as_many_times_more_as_there_are_pixels(wide_store):
+    batch = torch.from_numpy(TrainingSlices(wide_store, ["two"], 32, 0).batch(0, 2))
+    grads = []
+    for changes in ({"summed": True}, {"content_scale": 32.0 * 32}):
+        trainer = Trainer(replace(SETTINGS, **changes))
+        trainer.step(batch)
+        grads.append([p.grad for p in trainer.generator.parameters()])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_annealing_is_torchs_cosine(wide_store, tmp_path):
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], 0.5)
