@@ -14,6 +14,7 @@ COLUMNS = {  # of one seed, of several: what stands under which heading
     "holds_in": {"claim": "claim", "paper": "paper", "range": "median (range)", "verdict": "P < 0.05",
                  "holds_in": "holds in"},
 }
+LETTERS = {"claim": 56, "paper": 20, "here": 17, "range": 20}  # that fit into a cell
 
 
 @in_style
@@ -32,7 +33,8 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     ax = axes[0, 0]
     ax.axis("off")
     shown = claims[list(headings)].fillna("")
-    for column, letters in zip(headings, (56, 20, 20), strict=False):  # all of it is in the CSV
+    for column in shown.columns.intersection([*LETTERS]):  # all of it is in the CSV
+        letters = LETTERS[column]
         shown[column] = [textwrap.shorten(text, letters, placeholder=" …") for text in shown[column]]
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})

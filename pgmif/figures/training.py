@@ -36,7 +36,8 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame, title: str,
     scores.set_title("validation patients, median")
     scores.set_ylim(bottom=0)
     if len(validation):
-        scores.legend(frameon=False, loc="lower right", fontsize=6, labelspacing=0.2)
+        figure.legend(*scores.get_legend_handles_labels(), loc="outside right center", frameon=False,
+                      fontsize=6)
     for ax in axes[0]:
         ax.set_xlabel("iteration")
     figure.suptitle(title, fontsize=9)
