@@ -5,8 +5,18 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from pgmif.cohort.manifest import read_manifest
+from pgmif.runs.run import Run
 from pgmif_core.images.volumes import write_image
 from pgmif_core.phantom import PhantomSize, make_phantom
+
+
+class Described(Run):
+    """A run whose cohort is the repository's manifest: nothing on disk."""
+
+    @property
+    def cohort(self):
+        return read_manifest(self.root / "data_manifest.csv")
 
 
 def manifest(folder, change=None, **columns):

@@ -47,7 +47,7 @@ def wait_for(count, mark):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_children_and_theirs_end_with_the_process_that_started_them(root, number):
+def test_children_and_theirs_end_with_the_process_that_started_them(root, hangups_end, number):
     with subprocess.Popen([sys.executable, "-c", STARTER], cwd=root, stdout=subprocess.PIPE,
                           text=True) as run:
         mark = run.stdout.readline().strip()

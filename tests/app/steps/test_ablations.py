@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.cohorts import Described
 from helpers.tidy_tables import spread_table
 
-from pgmif.cohort.manifest import read_manifest
 from pgmif.runs.parameters import check_parameters, read_parameters
-from pgmif.runs.run import Run
 from pgmif.steps.ablations import (
     ABLATIONS,
     _measured_at_every_value,
@@ -19,14 +18,6 @@ from pgmif.steps.ablations import (
 from pgmif.steps.training import training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume
 from pgmif_core.methods.registry import METHODS
-
-
-class Described(Run):
-    """A run whose cohort is the repository's manifest: nothing on disk."""
-
-    @property
-    def cohort(self):
-        return read_manifest(self.root / "data_manifest.csv")
 
 
 @pytest.fixture

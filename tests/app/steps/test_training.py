@@ -1,19 +1,17 @@
 """What each learned method trains with."""
 
 import pytest
+from helpers.cohorts import Described
 
 from pgmif.runs.parameters import check_parameters
-from pgmif.runs.run import open_run
 from pgmif.steps.training import training_settings
 from pgmif_core.methods.names import LEARNED, LITERAL, NAMES
 
 
 @pytest.fixture
-def settings_of(root, monkeypatch):
-    monkeypatch.chdir(root)
-
+def settings_of(root):
     def of(method, **values):
-        return training_settings(open_run(check_parameters(values)), method)
+        return training_settings(Described(root, "x", check_parameters(values), ""), method)
 
     return of
 
