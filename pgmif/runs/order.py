@@ -62,7 +62,8 @@ STEPS: dict[str, Step] = {step.name: step for step in (
     Step("11_seeds", "11_seeds/{replicate}/sobel.csv", ("02_training", "03_pgmif_plus"),
          needs=("02_training",), parts=REPLICATES, evidence=True),
     Step("12_claims_over_seeds", "12_claims_over_seeds/claims.csv",
-         ("04_baseline_comparison", "05_cnr_boxplots", "06_sobel_analysis", "11_seeds"), evidence=True),
+         ("04_baseline_comparison", "05_cnr_boxplots", "06_sobel_analysis", "07_frontier",
+          "11_seeds"), evidence=True),
 )}
 LAST = STEPS["10_claims"].product  # of a run: what its last notebook writes
 

@@ -8,15 +8,19 @@ import pandas as pd
 from scipy import stats
 
 from pgmif.steps.sobel_analysis import READING_WORDS
+from pgmif_core.evaluation.gain import gains_by_patient
+from pgmif_core.evaluation.statistics import paired_wilcoxon
 from pgmif_core.evaluation.summary import says_nothing
 from pgmif_core.methods.names import NOT_IN_COMPARISON, PRINTED, TARGET, method_named
 from pgmif_core.metrics.paper import NO_CHANGE
 
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
 COUNTED, IMPLIED = "yes", "no: the rows that compare two by two test it"
+BEYOND = "no: the paper does not test it"
 NOTHING = "nothing"  # of a verdict that depends on no other reading
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
 SMALLEST_SAMPLE = 4  # below 4 against 4 no Mann-Whitney P can fall under 0.05
+SMALLEST_PAIRED = 6  # nor a signed-rank P of fewer pairs
 
 
 NOT_MEASURED = (
@@ -163,10 +167,48 @@ def _blur_claim(sobel_summary: pd.DataFrame) -> dict[str, Any]:
                 value=own["median"].max())
 
 
+def _check_target(table: pd.DataFrame) -> None:
+    if TARGET not in set(table["method"]):
+        raise ValueError(f"expected {_label(TARGET)} among the fused methods, found none of it; run "
+                         "notebooks/04_baseline_comparison.ipynb, 05, 06 and 07 again")
+
+
+def fusion_table(gains: pd.DataFrame, limits: pd.DataFrame) -> pd.DataFrame:
+    """PGMIF's patients, one row each: cnr, gain (rows of `gain_rows`), limit (of `limit_row`), and the
+    same with σ within slices: cnr_within, gain_within, limit_within. Raises as `claims_table`."""
+    _check_target(gains)
+    table = gains_by_patient(gains).xs(TARGET, level="method")
+    return table.join(limits.set_index("subject")[["limit", "limit_within"]])
+
+
+def _fusion_claims(fusion: pd.DataFrame, within: bool) -> list[dict[str, Any]]:
+    """What fusing itself gives, which the paper does not ask, by the paired test over patients."""
+    ending = "_within" if within else ""
+    cnr, gain, limit = (fusion[name + ending] for name in ("cnr", "gain", "limit"))
+    cases = (
+        ("fusing raises PGMIF's CNR above that of one source alone", gain,
+         f"{gain.median():+.2f}", "than with one source in every place, the better of them"),
+        ("PGMIF's CNR is above that of the best linear mix", cnr - limit,
+         f"{cnr.median():.2f} : {limit.median():.2f}",
+         "than any sum of the sources, its weights chosen with the contour known"),
+    )
+    rows = []
+    for claim, difference, here, why in cases:
+        p, median = paired_wilcoxon(difference, np.zeros(len(difference))).p, difference.median()
+        higher = f"paired P = {p:.2g}; higher in {(difference > 0).sum()} of {len(difference)} patients"
+        verdict = UNTESTABLE if len(difference) < SMALLEST_PAIRED else \
+            HOLDS if median > 0 and p < SIGNIFICANCE else FAILS
+        rows.append(_row(claim, "not tested", here, verdict, f"{higher} {why}", counts=BEYOND,
+                         value=median))
+    return rows
+
+
 def claims_table(
-    cnr_summary: pd.DataFrame, sobel_summary: pd.DataFrame, seconds_per_pair: float
+    cnr_summary: pd.DataFrame, sobel_summary: pd.DataFrame, seconds_per_pair: float,
+    fusion: pd.DataFrame | None = None, within: bool = False,
 ) -> pd.DataFrame:
-    """All claims. `sobel_summary` has a column reference; seconds are CPU time of one pair, batch 1.
+    """All claims. `sobel_summary` has a column reference; seconds are CPU time of one pair, batch 1;
+    `fusion` as of `fusion_table`, read with σ within slices or not: without it two rows are missing.
 
     Columns claim, paper, here, value (the number that decides: a median, a P, a CV in percent, τ,
     seconds; NaN where none does), verdict (P < 0.05), at_printed_p (P below the printed one; "" where
@@ -175,9 +217,7 @@ def claims_table(
     A claim of a method that was not made in this run is left out, and one that needs all methods cannot
     be tested. Raises ValueError where PGMIF itself was not fused.
     """
-    if TARGET not in set(cnr_summary["method"]):
-        raise ValueError(f"expected {_label(TARGET)} among the fused methods, found none of it; run "
-                         "notebooks/04_baseline_comparison.ipynb, 05 and 06 again")
+    _check_target(cnr_summary)
     cnr_summary = cnr_summary[~cnr_summary["method"].isin(NOT_IN_COMPARISON)]
     rows = [
         _rank_claim(cnr_summary, "median", "paper_median", "median CNR", PRINTED, counts=IMPLIED),
@@ -201,6 +241,7 @@ def claims_table(
         HOLDS if seconds_per_pair <= 0.1 else FAILS,
         "median of 15 runs on one pair of slices, batch 1, on this machine", value=seconds_per_pair,
     ))
+    rows += _fusion_claims(fusion, within) if fusion is not None else []
     rows += [_row(claim, paper, "not measured", UNTESTABLE, why) for claim, paper, why in NOT_MEASURED]
     return pd.DataFrame(rows)
 
@@ -219,15 +260,16 @@ def depends_on(claims: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> list
 
 
 def claims_under_readings(
-    cnr: pd.DataFrame, within: pd.DataFrame, sobel: pd.DataFrame, readings: pd.DataFrame, seconds: float
+    cnr: pd.DataFrame, within: pd.DataFrame, sobel: pd.DataFrame, readings: pd.DataFrame,
+    seconds: float, fusion: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The claims as the run reads σ and the Sobel operator, "", and by name as each other reading does.
 
     `cnr`, `within`: summaries of CNR, σ over all slices and within them; `sobel`: of Q; `readings`: of Q
-    by every reading (column reading).
+    by every reading (column reading); `fusion` of `fusion_table`.
     """
-    claims = {"": claims_table(cnr, sobel, seconds),
-              "σ within slices": claims_table(within, sobel, seconds)}
+    claims = {"": claims_table(cnr, sobel, seconds, fusion),
+              "σ within slices": claims_table(within, sobel, seconds, fusion, within=True)}
     for reading, part in readings.groupby("reading"):
-        claims[f"Sobel {READING_WORDS[reading]}"] = claims_table(cnr, part, seconds)
+        claims[f"Sobel {READING_WORDS[reading]}"] = claims_table(cnr, part, seconds, fusion)
     return claims

@@ -7,19 +7,26 @@ import pandas as pd
 
 from pgmif.runs.order import REPLICATES
 from pgmif.runs.run import Run
-from pgmif.steps.claims import HOLDS, UNTESTABLE, claims_under_readings, depends_on
+from pgmif.steps.claims import (
+    HOLDS,
+    UNTESTABLE,
+    claims_under_readings,
+    depends_on,
+    fusion_table,
+)
 from pgmif.steps.cnr_boxplots import summarize_cnr
 from pgmif.steps.sobel_analysis import readings_table, summarize_sobel
 from pgmif_core.methods.names import method_named, ordered_methods
 
 DEPENDS = "depends on the seed"
 MEASURES = ("cnr", "cnr_within", "q_t1w", "q_t2w", "ssim_t2w")
-TABLES = {"fidelity": "04_baseline_comparison", "cnr": "05_cnr_boxplots", "sobel": "06_sobel_analysis"}
+TABLES = {"fidelity": "04_baseline_comparison", "cnr": "05_cnr_boxplots", "sobel": "06_sobel_analysis",
+          "gain": "07_frontier"}
 SETTLED = 0.05  # between-seed CV of a median up to which seeds are said to agree
 
 
 def seed_tables(run: Run) -> dict[int, dict[str, pd.DataFrame]]:
-    """By seed the tidy tables of fidelity, CNR and Q of all methods: the run's own, and for each
+    """By seed the tidy tables of fidelity, CNR, Q and gain of all methods: the run's own, and for each
     replicate that was made the same with what was made again in its place."""
     read = {"dtype": {"subject": str}, "keep_default_na": False, "na_values": [""]}
     own = {name: pd.read_csv(run.folder(step) / f"{name}.csv", **read) for name, step in TABLES.items()}
@@ -76,14 +83,16 @@ def seed_spread(medians: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims_by_reading(
-    run: Run, tables: Mapping[str, pd.DataFrame], seconds: float
+    run: Run, tables: Mapping[str, pd.DataFrame], limits: pd.DataFrame, seconds: float
 ) -> dict[str, pd.DataFrame]:
-    """All claims on one seed's tables: as the run reads σ and the Sobel operator, "", and otherwise."""
+    """All claims on one seed's tables: as the run reads σ and the Sobel operator, "", and otherwise.
+    `limits`: of 07, which no seed moves."""
     published = run.published()
     sobel = pd.concat([summarize_sobel(tables["sobel"], published, m).assign(reference=m)
                        for m in run.cohort.modalities])
     cnr, within = (summarize_cnr(tables["cnr"], published, c) for c in ("cnr", "cnr_within"))
-    return claims_under_readings(cnr, within, sobel, readings_table(tables["sobel"], published), seconds)
+    readings, fusion = readings_table(tables["sobel"], published), fusion_table(tables["gain"], limits)
+    return claims_under_readings(cnr, within, sobel, readings, seconds, fusion)
 
 
 def over_seeds(claims: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -122,10 +131,10 @@ def _count(verdicts: Sequence[str]) -> str:
 
 
 def claims_over_seeds(
-    run: Run, tables: Mapping[int, Mapping[str, pd.DataFrame]], seconds: float
+    run: Run, tables: Mapping[int, Mapping[str, pd.DataFrame]], limits: pd.DataFrame, seconds: float
 ) -> pd.DataFrame:
     """`over_seeds` of a run's claims, with `depends_on`: the readings that turn a verdict over seeds."""
-    every = [claims_by_reading(run, of, seconds) for of in tables.values()]
+    every = [claims_by_reading(run, of, limits, seconds) for of in tables.values()]
     by_reading = {name: over_seeds([claims[name] for claims in every]) for name in every[0]}
     table = by_reading.pop("")
     return table.assign(depends_on=depends_on(table, by_reading))

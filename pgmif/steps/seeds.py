@@ -11,8 +11,10 @@ from pgmif.steps.cnr_boxplots import cnr_row
 from pgmif.steps.pgmif_plus import seed_settings
 from pgmif.steps.sobel_analysis import sobel_rows
 from pgmif.steps.training import train_variant, training_settings
+from pgmif_core.evaluation.gain import gain_rows
 from pgmif_core.evaluation.measures import fidelity, fuse_volume
-from pgmif_core.methods.names import LEARNED
+from pgmif_core.methods.names import LEARNED, TARGET
+from pgmif_core.methods.registry import METHODS
 
 
 def replicate_weights(run: Run, replicate: int) -> dict[str, Path]:
@@ -30,10 +32,12 @@ def replicate_weights(run: Run, replicate: int) -> dict[str, Path]:
 
 
 def replicate_tables(run: Run, weights: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Rows of 04's fidelity, 05's CNR and 06's Q of the methods that were made again."""
-    found: dict[str, list[dict]] = {"fidelity": [], "cnr": [], "sobel": []}
+    """Rows of 04's fidelity, 05's CNR, 06's Q of what was made again, and of PGMIF 07's gain."""
+    found: dict[str, list[dict]] = {"fidelity": [], "cnr": [], "gain": [], "sobel": []}
+    target = {TARGET: (METHODS[TARGET], weights[TARGET])}
     for subject in run.cohort.subjects("test"):
         patient = run.patient(subject)
+        found["gain"] += gain_rows(patient, run.cohort.modalities, target)
         for method, path in weights.items():
             volume, of = fuse_volume(method, patient, path), {"subject": subject, "method": method}
             found["fidelity"].append({**of, **fidelity(volume, patient, run.parameters.epsilon)})

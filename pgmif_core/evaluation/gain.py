@@ -44,19 +44,28 @@ def gain_rows(
     return rows
 
 
+def gains_by_patient(rows: pd.DataFrame) -> pd.DataFrame:
+    """CNR with all sources, and what they gain over the better one alone, by patient and method.
+
+    `rows` as of `gain_rows`. Index subject, method; columns cnr, cnr_within (of all sources), gain,
+    gain_within: that minus the larger with one of the sources alone.
+    """
+    keys, measures = ["subject", "method"], ["cnr", "cnr_within"]
+    whole = rows[rows["fed"] == ALL].set_index(keys)[measures]
+    alone = rows[rows["fed"] != ALL].groupby(keys)[measures].max()
+    return whole.join((whole - alone).set_axis(["gain", "gain_within"], axis=1))
+
+
 def gain_summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Medians over patients, one row per method: what all sources give, what one alone gives, the gain.
 
     `gain`: of each patient the CNR with all sources minus the better CNR with one of them alone; its
     median. `gained` counts the patients with a positive one. `gain_within` with σ within slices.
     """
-    keys = ["subject", "method"]
-    whole = rows[rows["fed"] == ALL].set_index(keys)
     alone = rows[rows["fed"] != ALL]
-    table = pd.DataFrame({"gain": whole["cnr"] - alone.groupby(keys)["cnr"].max(),
-                          "gain_within": whole["cnr_within"] - alone.groupby(keys)["cnr_within"].max()})
-    by_method = table.groupby("method")
-    medians = whole.groupby("method")[["cnr", "cnr_within", "gcnr", "auc"]].median()
+    by_method = gains_by_patient(rows)[["gain", "gain_within"]].groupby("method")
+    whole = rows[rows["fed"] == ALL].groupby("method")
+    medians = whole[["cnr", "cnr_within", "gcnr", "auc"]].median()
     single = alone.pivot_table(index="method", columns="fed", values="cnr", aggfunc="median")
     single.columns = [f"cnr_{name.lower()}_alone" for name in single]
     summary = medians.join(single).join(by_method.median())
@@ -68,11 +77,14 @@ def gain_summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def limit_row(patient: PatientSlices, modalities: Sequence[str]) -> dict:
-    """The CNR of a patient's sources, of the best linear mix of them, and that mix over the better."""
+    """The CNR of a patient's sources, of the best linear mix of them, and that mix over the better;
+    `limit_within` with σ within slices."""
     part = measured_slices(patient)
     own = {m: cnr(part.sources[:, k], part) for k, m in enumerate(modalities)}
-    limit = linear_limit(part.volumes, np.asarray(part.gtv), np.asarray(part.reference))
+    masks = np.asarray(part.gtv), np.asarray(part.reference)
+    limit = linear_limit(part.volumes, *masks)
     better = max(own.values(), key=abs)
     return {"subject": patient.subject, **{f"cnr_{m.lower()}": value for m, value in own.items()},
             "limit": limit.cnr, "over_better": limit.cnr / abs(better),
+            "limit_within": linear_limit(part.volumes, *masks, pooled=False).cnr,
             **{f"weight_{m.lower()}": w for m, w in zip(modalities, limit.weights, strict=True)}}

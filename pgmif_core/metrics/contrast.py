@@ -20,25 +20,30 @@ class LinearLimit(NamedTuple):
     weights: tuple[float, ...]
 
 
-def linear_limit(sources: NDArray, tumour: NDArray, reference: NDArray) -> LinearLimit:
+def linear_limit(
+    sources: NDArray, tumour: NDArray, reference: NDArray, pooled: bool = True
+) -> LinearLimit:
     """What the best linear mix of the sources reaches in CNR, chosen with the contour known.
 
     w = Σ⁻¹ (μ_tumour − μ_reference), Σ the covariance of the sources in the reference region: Fisher's
     (1936) linear discriminant for the noise of Eq. 8, whose CNR is √(dᵀ Σ⁻¹ d). No sum of the sources
     with one weight each, whoever chooses them, has a larger one; an image beyond it smooths, sharpens or
-    changes intensities from place to place. `sources` (m, …), boolean masks (…). Raises ValueError as
+    changes intensities from place to place. `sources` (m, …, h, w), boolean masks (…, h, w). With
+    `pooled=False` Σ is taken around each slice's own means, as σ is there. Raises ValueError as
     `contrast_to_noise_ratio`, on every source.
 
-    >>> sources = np.array([[0.0, 2, 0, 2, 4], [0, 0, 2, 2, 5]])  # CNR 3 and 4, their noise unrelated
-    >>> tumour = np.arange(5) == 4
+    >>> sources = np.array([[[0.0, 2, 0, 2, 4]], [[0, 0, 2, 2, 5]]])  # CNR 3 and 4, noise unrelated
+    >>> tumour = np.arange(5)[None] == 4
     >>> round(linear_limit(sources, tumour, ~tumour).cnr, 6)
     5.0
     """
     sources = np.asarray(sources, np.float64)
     for source in sources:
-        contrast_to_noise_ratio(source, tumour, reference)
+        contrast_to_noise_ratio(source, tumour, reference, pooled)
     inside, outside = sources[:, tumour], sources[:, reference]
     difference = inside.mean(axis=1) - outside.mean(axis=1)
+    if not pooled:
+        outside = _around_slice_means(sources, reference)
     scale = outside.std(axis=1)
     correlation = np.atleast_2d(np.cov(outside / scale[:, None], bias=True))
     # sources that are copies of one another have many such sums, all as good
@@ -47,6 +52,14 @@ def linear_limit(sources: NDArray, tumour: NDArray, reference: NDArray) -> Linea
     total = np.abs(weights).sum()
     cnr = float(np.sqrt(max(float(direction @ (difference / scale)), 0.0)))
     return LinearLimit(cnr, tuple((weights / total if total else weights).tolist()))
+
+
+def _around_slice_means(sources: NDArray, reference: NDArray) -> NDArray[np.float64]:
+    """The reference's values of every source (m, pixels) less the mean of their slice."""
+    planes = reference.reshape(-1, *reference.shape[-2:])
+    stacks = sources.reshape(len(sources), *planes.shape)
+    parts = [stacks[:, k][:, plane] for k, plane in enumerate(planes) if plane.any()]
+    return np.concatenate([part - part.mean(axis=1, keepdims=True) for part in parts], axis=1)
 
 
 def generalized_cnr(

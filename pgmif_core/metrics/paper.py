@@ -24,12 +24,16 @@ def _numbers(name: str, image: ArrayLike) -> NDArray:
     return image
 
 
-def _finite(name: str, values: NDArray) -> NDArray[np.float64]:
+def _all_finite(name: str, values: NDArray) -> NDArray:
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise ValueError(f"{name}: expected finite intensities, found {bad} of {values.size} NaN or "
                          "infinite")
-    return values.astype(np.float64)
+    return values
+
+
+def _finite(name: str, values: NDArray) -> NDArray[np.float64]:
+    return _all_finite(name, values).astype(np.float64)
 
 
 def _masked(name: str, image: NDArray, mask: NDArray) -> NDArray:
@@ -125,26 +129,27 @@ def _edge_strengths(
                          "expected one, found two")
     if np.ndim(fused) < 2:
         raise ValueError(f"expected images (…, h, w), found shape {np.shape(fused)}")
-    both = [_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
+    both = [_all_finite(n, _numbers(n, x)) for n, x in (("fused", fused), ("source", source))]
     _masked("tumour", both[0], tumour)
-    planes = np.shape(fused)[-2:]
-    images, inside = np.reshape(both, (2, -1, *planes)), np.reshape(tumour, (-1, *planes))
-    if reading == "contour":
-        images = np.where(inside, images, 0.0)
+    images, inside = ([np.reshape(x, (-1, *np.shape(x)[-2:])) for x in both],
+                      np.reshape(tumour, (-1, *np.shape(tumour)[-2:])))
     strengths = []
     for k in np.flatnonzero(inside.any(axis=(1, 2))):
-        box = _bounds(inside[k]) if reading.startswith("crop") else (slice(None), slice(None))
+        box = _bounds(inside[k], 0 if reading.startswith("crop") else 1)  # the kernel reaches 1 beyond
         counted = np.ones_like(inside[k][box]) if reading == "crop_mean" else inside[k][box]
-        cropped = np.ascontiguousarray(images[:, k][(slice(None), *box)])
+        cropped = np.stack([image[k][box] for image in images]).astype(np.float64)
+        if reading == "contour":
+            cropped *= inside[k][box]
         strengths.append(sobel_magnitude(torch.from_numpy(cropped)).numpy()[:, counted])
     g_fused, g_source = np.concatenate(strengths, axis=1)
     return g_fused, g_source
 
 
-def _bounds(mask: NDArray) -> tuple[slice, ...]:
-    """The smallest box of rows and columns around a mask (h, w) that is not empty."""
+def _bounds(mask: NDArray, margin: int) -> tuple[slice, ...]:
+    """The smallest box of rows and columns around a mask (h, w) that is not empty, and `margin` pixels
+    around it as far as the image goes."""
     along = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
-    return tuple(slice(where[0], where[-1] + 1) for where in along)
+    return tuple(slice(max(where[0] - margin, 0), where[-1] + 1 + margin) for where in along)
 
 
 def generalized_sobel(

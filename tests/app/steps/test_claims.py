@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 from helpers.tidy_tables import NAMES, tidy
 
-from pgmif.steps.claims import NOT_MEASURED, claims_table, counted, depends_on
+from pgmif.steps.claims import (
+    BEYOND,
+    NOT_MEASURED,
+    claims_table,
+    counted,
+    depends_on,
+    fusion_table,
+)
 from pgmif.steps.cnr_boxplots import summarize_cnr
 from pgmif.steps.plus_aims import plus_aims
 from pgmif.steps.sobel_analysis import summarize_sobel
@@ -124,6 +131,52 @@ def test_every_row_of_the_claims_of_a_cohort_worked_out_by_hand():
     few = claims_table(by_hand(medians, cvs, p, bound, n=3), sobel.assign(n=3), 0.101)
     assert few.set_index("claim").loc["a pair is fused within 0.1 s", "verdict"] == no
     assert set(few.loc[few["claim"].str.contains(" above "), "verdict"]) == {"cannot be tested"}
+
+
+def gains_by_hand(both, t1w, t2w):
+    """Rows as 07 writes them of PGMIF, CNR by patient; within slices it is twice that."""
+    return pd.DataFrame([
+        {"subject": f"p{k}", "method": "pgmif", "fed": fed, "cnr": value, "cnr_within": 2 * value}
+        for fed, values in (("all", both), ("T1w", t1w), ("T2w", t2w))
+        for k, value in enumerate(values)])
+
+
+@pytest.mark.parametrize(("both", "limit", "verdicts", "here", "why"), [
+    ([3.0] * 6, 2.0, ["holds", "holds"], ["+1.00", "3.00 : 2.00"], "higher in 6 of 6"),
+    ([3.0] * 5 + [1.0], 4.0, ["not reproduced"] * 2, ["+1.00", "3.00 : 4.00"], "higher in 5 of 6"),
+    ([1.0] * 6, 1.0, ["not reproduced"] * 2, ["-1.00", "1.00 : 1.00"], "higher in 0 of 6"),
+    ([3.0] * 5, 2.0, ["cannot be tested"] * 2, ["+1.00", "3.00 : 2.00"], "P = 0.062; higher in 5 of 5"),
+])
+def test_what_fusing_itself_gives_is_two_rows_that_do_not_count(
+    published, both, limit, verdicts, here, why
+):
+    n = len(both)
+    subjects = [f"p{k}" for k in range(n)]
+    limits = pd.DataFrame({"subject": subjects, "limit": limit, "limit_within": 100.0})
+    fusion = fusion_table(gains_by_hand(both, [0.5] * n, [2.0] * n), limits)
+    cnr = summary_of(published, 0.8, pgmif=1.2)
+    sobel = pd.concat([
+        summarize_sobel(tidy("q", dict.fromkeys(NAMES, 0.5), 10, r), published, r).assign(reference=r)
+        for r in ("T1w", "T2w")])
+    table = claims_table(cnr, sobel, 0.02, fusion)
+    rows = table[table["counts"] == BEYOND]
+    assert rows["verdict"].tolist() == verdicts
+    assert rows["here"].tolist() == here
+    assert why in rows["why"].iloc[0]
+    assert len(counted(table)) == len(counted(claims_table(cnr, sobel, 0.02)))
+    inside = claims_table(cnr, sobel, 0.02, fusion, within=True).set_index("claim")
+    assert inside.loc["fusing raises PGMIF's CNR above that of one source alone", "value"] == 2 * rows[
+        "value"].iloc[0]
+    assert inside.loc["PGMIF's CNR is above that of the best linear mix", "verdict"] in (
+        "not reproduced", "cannot be tested")
+
+
+def test_the_better_of_one_source_alone_is_that_of_the_patient():
+    limits = pd.DataFrame({"subject": ["p0", "p1"], "limit": 1.0, "limit_within": 1.0})
+    fusion = fusion_table(gains_by_hand([1.0, 1.0], [3.0, 0.0], [0.0, 0.5]), limits)
+    assert fusion["gain"].tolist() == [-2.0, 0.5]
+    with pytest.raises(ValueError, match="expected PGMIF among the fused methods"):
+        fusion_table(gains_by_hand([1.0], [1.0], [1.0]).assign(method="pwa"), limits)
 
 
 def summary_of(published, value, **means):

@@ -50,4 +50,5 @@ def test_the_limit_stands_over_the_better_source(patient):
     row = limit_row(patient, ("T1w", "T2w"))
     assert row["over_better"] == pytest.approx(row["limit"] / row["cnr_t2w"])
     assert row["over_better"] >= 1
+    assert row["limit_within"] > 0
     assert row["weight_t2w"] > row["weight_t1w"] > 0

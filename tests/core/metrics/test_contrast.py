@@ -34,6 +34,18 @@ def test_no_linear_mix_is_beyond_the_limit(seed, modalities):
         assert abs(contrast_to_noise_ratio(mixed, tumour, reference)) <= limit.cnr + 1e-9
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_within_slices_steps_between_them_are_no_noise(seed):
+    sources, tumour, reference = scene(seed)
+    within = linear_limit(sources, tumour, reference, pooled=False)
+    best = np.tensordot(within.weights, sources, 1)
+    assert contrast_to_noise_ratio(best, tumour, reference, pooled=False) == pytest.approx(within.cnr)
+    stepped = sources + np.arange(3.0).reshape(1, 3, 1, 1) * [[[[5.0]]], [[[-3.0]]]]
+    assert linear_limit(stepped, tumour, reference, pooled=False).cnr == pytest.approx(within.cnr)
+    assert linear_limit(stepped, tumour, reference).cnr != pytest.approx(within.cnr)
+
+
 def test_the_limit_is_found_by_a_sweep_of_two_weights():
     sources, tumour, reference = scene(3)
     angles = np.linspace(0, np.pi, 20_001)
