@@ -18,7 +18,7 @@ LEARNED = STEPS["02_training"].parts
 ABLATIONS = STEPS["09_ablations"].parts
 REPLICATES = STEPS["11_seeds"].parts
 THREADS = max(1, workflow.cores)
-KEYS = step_keys(config, Path.cwd())
+KEYS = config["keys"] if "keys" in config else step_keys(config, Path.cwd())
 KIND = "phantoms" if read_manifest(config["manifest"], config["allow_outside"]).is_phantom else "cohort"
 
 

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a step failed, 2 refused before anything was started, 130 stopped by Ctrl-C.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -52,6 +53,8 @@ class Asked:
     cores: int
     snakemake: list[str]
 
+Keys = dict[str, str]  # of every step
+
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
     """Values of NAME=VALUE options, read as YAML; ParameterError where one is no such pair."""
@@ -92,30 +95,29 @@ def _noted(base: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _snakemake_command(
-    asked: Asked, config_file: Path, forced: list[str]
-) -> list[str]:
+def _snakemake_command(asked: Asked, config_file: Path, keys: Keys, forced: list[str]) -> list[str]:
     cores = asked.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
         sys.executable, "-m", "snakemake", *(["evidence"] if asked.evidence else []),
-        "--cores", str(cores), "--configfile", str(config_file),
+        "--cores", str(cores), "--configfile", str(config_file), "--config", f"keys={json.dumps(keys)}",
         "--quiet", "rules", "progress", "host", "--rerun-triggers", "input", *forced,
         "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
         *asked.snakemake,
     ]
 
 
-def _forced(
-    asked: Asked, base: Path, config: dict[str, Any], cohort: Cohort
-) -> list[str]:
-    """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
-    if base.is_dir() and any(base.glob("[0-9]*")) and not recorded_here(base):
-        return ["--forceall"]  # of a version that kept no records, or a copy of another run
+def _keys(config: dict[str, Any], root: Path, cohort: Cohort) -> Keys:
     try:
-        keys = step_keys(config, base.parents[1])
+        return step_keys(config, root)
     except ImageError:  # of a header whose voxels cannot be found
         check_images(cohort)
         raise
+
+
+def _forced(asked: Asked, base: Path, keys: Keys) -> list[str]:
+    """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
+    if base.is_dir() and any(base.glob("[0-9]*")) and not recorded_here(base):
+        return ["--forceall"]  # of a version that kept no records, or a copy of another run
     stale = stale_steps(base, keys, asked.evidence)
     return ["--forcerun", *stale] if stale else []
 
@@ -194,8 +196,9 @@ def _reproduce(asked: Asked, root: Path) -> int:
         name = run_name(cohort, parameters)
         base = root / "results" / name
         config = {**parameters.model_dump(), "run": name}
-        forced = _forced(asked, base, config, cohort)
-        command = _snakemake_command(asked, base / CONFIG, forced)
+        keys = _keys(config, root, cohort)
+        forced = _forced(asked, base, keys)
+        command = _snakemake_command(asked, base / CONFIG, keys, forced)
         same = _noted(base) == config
         if same and not (dry or forced) and _up_to_date(command, root, base):
             return _say_up_to_date(name, start)
@@ -211,7 +214,7 @@ def _reproduce(asked: Asked, root: Path) -> int:
         return 2
     try:
         if dry:
-            return _plan(asked, base, config, forced)
+            return _plan(asked, base, config, keys, forced)
         with supervised() as mark, own_folder(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -229,13 +232,13 @@ def _reproduce(asked: Asked, root: Path) -> int:
     return _said(status, name, start)
 
 
-def _plan(asked: Asked, base: Path, config: dict[str, Any], forced: list[str]) -> int:
+def _plan(asked: Asked, base: Path, config: dict[str, Any], keys: Keys, forced: list[str]) -> int:
     """A dry run: what would be made; nothing of the run is written, its parameters neither."""
     free = taken(base) if base.is_dir() else nullcontext()
     with tempfile.TemporaryDirectory() as folder, free:
         path = Path(folder) / CONFIG
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-        command = _snakemake_command(asked, path, forced)
+        command = _snakemake_command(asked, path, keys, forced)
         return subprocess.run(command, cwd=base.parents[1], check=False).returncode
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pgmif.runs import parsed_code
-from pgmif.runs.parsed_code import Definition, Module, called, imports
+from pgmif.runs.parsed_code import Definition, Module, words
 
 ON_IMPORT = "<import>"  # of a package: what runs when a module below it is imported
-BY_NAME = ("getattr", "hasattr", "attrgetter", "methodcaller")
 
 
 class NotebookError(ValueError):
@@ -81,28 +80,23 @@ class _Closure:
 
     def read(self, node: ast.AST, own: str, module: Module) -> set[tuple[str, str]]:
         """Queue what a statement reaches; returns the names in it that were imported, and from where."""
-        names = set()
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name):
-                if part.id in module.defined:
-                    self.queue.append((own, part.id))
-                targets = module.imported.get(part.id, [])
-                self.queue += targets
-                origins = [".".join(target) for target in targets] + module.foreign.get(part.id, [])
-                names.update((part.id, origin) for origin in origins)
-            elif isinstance(part, ast.Attribute):
-                self._use(part.attr)
-            elif isinstance(part, ast.Call) and called(part) in BY_NAME:
-                for constant in (a for a in part.args if isinstance(a, ast.Constant)):
-                    self._use(str(constant.value))
-            self.queue += [target for _, target in imports(part)]
-            self._receive(getattr(part, "takes", ()), own, module)
+        said, names = words(node), set()
+        for name in said.names:
+            if name in module.defined:
+                self.queue.append((own, name))
+            targets = module.imported.get(name, [])
+            self.queue += targets
+            origins = [".".join(target) for target in targets] + module.foreign.get(name, [])
+            names.update((name, origin) for origin in origins)
+        for attribute in said.attributes:
+            self._use(attribute)
+        self.queue += said.imports
+        self._receive(said.taken, own, module)
         return names
 
-    def _receive(self, annotations: Iterable[ast.AST], own: str, module: Module) -> None:
+    def _receive(self, named: Iterable[str], own: str, module: Module) -> None:
         """Queue the classes of these packages that arguments are of: their methods are called here."""
-        named = {n.id for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
-        for name in named & (module.defined.keys() | module.imported.keys()):
+        for name in named:
             targets = module.imported.get(name, []) + [(own, name)] * (name in module.defined)
             self.queue += [target for target in targets if _is_class(*target)]
 
@@ -116,7 +110,7 @@ class _Closure:
         for place, reached in sorted(self.found.items()):
             total.update(repr((place, sorted(reached.names))).encode())
             for node in reached.nodes:
-                total.update(ast.dump(node).encode())
+                total.update(words(node).dump.encode())
         for path in sorted(self._data_files()):
             total.update(path.name.encode() + path.read_bytes())
         return total.hexdigest()[:16]
@@ -129,9 +123,8 @@ class _Closure:
     def _data_files(self) -> set[Path]:
         """Files that are no code, beside reached modules, which what is reached calls by their names."""
         folders = {module.path.parent for module in self.modules().values()}
-        texts = {part.value for reached in self.found.values() for node in reached.nodes
-                 for part in ast.walk(node)
-                 if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+        texts = set().union(*(words(node).texts for reached in self.found.values()
+                              for node in reached.nodes))
         return {path for folder in folders for path in folder.iterdir()
                 if path.name in texts and path.is_file() and path.suffix != ".py"}
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 ROOTS = {name: Path(__file__).parents[2] / name for name in ("pgmif_core", "pgmif")}
 # they tell what has changed: a change of them would make everything again
 TELLING = ("pgmif.runs.parsed_code", "pgmif.runs.code_of")
+BY_NAME = ("getattr", "hasattr", "attrgetter", "methodcaller")
 Definition = tuple[str, str]  # module ("pgmif_core.losses"), name in it ("Run.patient"); "" is all of it
 # decorators under which a method is run by who calls it; any other may call it itself
 PLAIN = {"property", "cached_property", "staticmethod", "classmethod", "contextmanager", "cache",
@@ -149,6 +150,40 @@ def _on_demand(node: ast.ClassDef) -> dict[str, ast.AST]:
         if names <= PLAIN and not method.name.startswith("__"):
             found[method.name] = method
     return found
+
+
+class Words(NamedTuple):
+    """What stands in a statement: `names`; `attributes`, also those that a string names; the parts of
+    these packages that it imports; names of the classes that arguments are said to be of (`taken`);
+    strings (`texts`); and all of it as a `dump`."""
+
+    names: frozenset[str]
+    attributes: frozenset[str]
+    imports: tuple[Definition, ...]
+    taken: frozenset[str]
+    texts: frozenset[str]
+    dump: str
+
+
+@cache
+def words(statement: ast.AST) -> Words:
+    """What stands in a statement; many notebooks reach it, and it is read once."""
+    names, attributes, taken, texts = (set[str]() for _ in range(4))
+    imported: list[Definition] = []
+    for part in ast.walk(statement):
+        if isinstance(part, ast.Name):
+            names.add(part.id)
+        elif isinstance(part, ast.Attribute):
+            attributes.add(part.attr)
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+            texts.add(part.value)
+        elif isinstance(part, ast.Call) and called(part) in BY_NAME:
+            attributes |= {str(a.value) for a in part.args if isinstance(a, ast.Constant)}
+        imported += [target for _, target in imports(part)]
+        taken |= {n.id for a in getattr(part, "takes", ()) for n in ast.walk(a)
+                  if isinstance(n, ast.Name)}
+    return Words(frozenset(names), frozenset(attributes), tuple(imported), frozenset(taken),
+                 frozenset(texts), ast.dump(statement))
 
 
 def bare(source: str) -> ast.Module:
