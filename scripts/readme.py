@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from all_results import COHORTS, SPREAD, number
 
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.steps.claims import counted
 from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from speed.timing import Row, best_seconds, convolution_limit, peak_bytes
 
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif_core.training.settings import TrainingSettings
 from pgmif_core.training.step import Trainer
 

@@ -33,7 +33,7 @@ from joblib import Parallel, delayed
 
 from pgmif.figures.style import save_figure
 from pgmif.runs.parallel import each_patient
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.runs.run import Run, open_run, source_cohort
 from pgmif.steps.cohort import make_patient, resolve_manifest

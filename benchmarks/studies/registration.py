@@ -18,7 +18,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from pgmif.cohort.manifest import read_manifest
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.steps.cohort import phantom_size
 from pgmif_core.files import write_table

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.runs.run import Run, open_run
 

@@ -18,7 +18,8 @@ from joblib.externals.loky import get_reusable_executor
 
 from pgmif.cohort.manifest import Cohort, read_manifest
 from pgmif.runs.parallel import each_patient
-from pgmif.runs.parameters import Parameters, read_parameters
+from pgmif.runs.parameter_files import read_parameters
+from pgmif.runs.parameters import Parameters
 from pgmif.runs.root import find_root
 from pgmif.steps.cohort import make_patient, resolve_manifest
 from pgmif.steps.preprocessing import preprocess_patient

@@ -25,13 +25,8 @@ from pgmif.cohort.manifest import Cohort, ManifestError, check_images, read_mani
 from pgmif.runs.code_of import NotebookError
 from pgmif.runs.notebooks import INTERRUPTED
 from pgmif.runs.order import LAST
-from pgmif.runs.parameters import (
-    ParameterError,
-    Parameters,
-    modality_weights,
-    plain_yaml,
-    read_parameters,
-)
+from pgmif.runs.parameter_files import plain_yaml, read_parameters
+from pgmif.runs.parameters import ParameterError, Parameters, modality_weights
 from pgmif.runs.root import NoRepositoryError, find_root
 from pgmif.runs.run import run_name
 from pgmif.runs.staleness import recorded_here, stale_steps, step_keys

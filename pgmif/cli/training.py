@@ -7,7 +7,7 @@ import typer
 
 from pgmif.cli.reproduce import set_values
 from pgmif.cli.terminal import exit_codes, out
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
 from pgmif.runs.run import open_run
 from pgmif_core.methods.names import LEARNED

@@ -72,6 +72,8 @@ def _told_progress(stem: str) -> Iterator[None]:
 
 def execute_notebook(name: str, output: Path, values: dict[str, Any]) -> int:
     """Execute notebooks/<name>.ipynb with papermill; the executed notebook is always kept."""
+    # jsonschema's check of URIs, which no notebook has, builds a grammar for a second
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
     from papermill.exceptions import PapermillExecutionError
 

@@ -6,6 +6,7 @@ from pgmif_core.methods.names import LEARNED, TARGET
 
 ABLATIONS = (
     "epsilon", "weight", "adversarial", "penalty", "window", "distance", "reference", "registration",
+    "minmax",
 )
 REPLICATES = ("1", "2", "3", "4")  # further trainings, with the run's seed + 1 …: five seeds in all
 

@@ -6,16 +6,14 @@ are the `quick` profile; `params/paper.yaml` names the section of the paper behi
 
 import difflib
 import json
-import re
 import types
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pgmif.runs.order import ABLATIONS
+from pgmif_core.images.modalities import Minmax
 from pgmif_core.methods.names import LEARNED
 
 Positive = Annotated[float, Field(gt=0)]
@@ -24,7 +22,6 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Few = Annotated[int, Field(ge=1, le=4096)]  # more would fill any memory
 PLAIN_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\z"  # of a folder: it leads nowhere else
 SHOWN_LETTERS = 80  # of a value that is refused
-LARGEST_BYTES = 10**6  # of a file of parameters
 # of `code_of`: what is made from parameters notes their values, whatever else the class may say
 VALUES = ("pgmif.runs.parameters:Parameters",)
 
@@ -67,6 +64,9 @@ class Parameters(BaseModel):
 
     register_bspline: bool = Field(True, description="B-spline after the rigid registration")
     register_affine: bool = Field(False, description="affine stage between rigid and B-spline")
+    minmax_slices: Minmax = Field(
+        "placed", description="brought to 0-1: slices placed on T2w's, or those acquired (the paper)"
+    )
     slice_size: Annotated[int, Field(ge=32, le=2048)] = Field(
         192, description="side of the square slices"
     )
@@ -253,48 +253,3 @@ def notebook_parameters(namespace: dict[str, Any]) -> DeclaredParameters:
     }
     checked = check_parameters(values)
     return DeclaredParameters.model_construct(checked.model_fields_set, **dict(checked))
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without references: a few lines of them can stand for more than fits into memory. Numbers
-    like 1e-3 are numbers."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("expected plain values, found a reference (*name)")
-        return super().compose_node(parent, index)
-
-
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
-
-
-def plain_yaml(text: str) -> Any:
-    """A YAML value or mapping; ParameterError where it is none, or refers to its own parts."""
-    try:
-        return yaml.load(text, _PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ParameterError(f"expected YAML, found what is none: {reason}") from error
-
-
-def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
-    """Parameters from a YAML file; `overrides` win. Raises ParameterError naming the file."""
-    path = Path(path)
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise ParameterError(f"{path}: no such profile; known profiles: {', '.join(known)}")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise ParameterError(f"{path}: expected parameters, found {path.stat().st_size:,} bytes")
-    try:
-        values = plain_yaml(path.read_text(encoding="utf-8")) or {}
-    except (UnicodeDecodeError, ParameterError) as error:
-        raise ParameterError(f"{path}: {error}") from None
-    if not isinstance(values, dict):
-        raise ParameterError(f"{path}: expected 'name: value' lines, found {type(values).__name__}")
-    try:
-        return check_parameters({"profile": path.stem, **values, **overrides})
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from None
-
-

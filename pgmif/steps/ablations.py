@@ -12,14 +12,17 @@ import pandas as pd
 
 from pgmif.runs.parallel import each_patient
 from pgmif.runs.run import Run
+from pgmif.steps.preprocessing import registered_to_t2w
 from pgmif.steps.training import train_variant, training_settings
 from pgmif_core.evaluation.measures import cnr, fuse_volume, sobel_against
+from pgmif_core.images.modalities import Minmax
 from pgmif_core.images.patient import PatientSlices, measured_slices, place_sources, with_reference
 from pgmif_core.images.regions import Choice
 from pgmif_core.methods.registry import METHODS
 from pgmif_core.metrics.paper import contrast_correlation
 
 CHOICES = get_args(Choice)[::-1]  # of the reference region, as the values 0 and 1
+ORDERS = get_args(Minmax)  # likewise
 UNTRAINED = ("t1w", "t2w", "moi")  # beside PGMIF where the measurement is varied, not the training
 
 
@@ -72,6 +75,10 @@ ABLATIONS: dict[str, Ablation] = {
     "registration": Ablation(
         "registration of T1w, 0: off, 1: on", (0.0, 1.0), (*UNTRAINED, "average", "pgmif")
     ),
+    "minmax": Ablation(
+        "min-max, 0: of the slices placed on T2w's, 1: of those acquired", (0.0, 1.0),
+        (*UNTRAINED, "average", "pgmif", "pgmif_plus", "gmmci", "dlmwl"),
+    ),
 }
 
 
@@ -102,11 +109,14 @@ def _with_reference(run: Run, patient: PatientSlices, name: str, value: float) -
         return None
 
 
-def _unregistered(run: Run, patient: PatientSlices) -> PatientSlices:
-    """The same patient with every other sequence where the scanner put it."""
-    cohort = run.cohort
+def _placed_again(run: Run, patient: PatientSlices, moved: bool) -> PatientSlices:
+    """The same patient, its sequences placed anew: `moved` by a registration under the run's parameters,
+    or where the scanner put them."""
+    cohort, minmax = run.cohort, run.parameters.minmax_slices
     images = {modality: cohort.image(patient.subject, modality) for modality in cohort.modalities}
-    placed = place_sources(images, patient.grid)
+    transforms = {m: registered_to_t2w(images, m, run.parameters).moves
+                  for m in images if m != "T2w"} if moved else {}
+    placed = place_sources(images, patient.grid, transforms, minmax)
     return patient._replace(sources=placed.sources, imaged=placed.imaged, ranges=placed.ranges)
 
 
@@ -114,7 +124,9 @@ def _varied(run: Run, name: str, value: float, patient: PatientSlices) -> Patien
     if name in ("window", "distance", "reference"):
         return _with_reference(run, patient, name, value)
     if name == "registration" and not value:
-        return _unregistered(run, patient)
+        return _placed_again(run, patient, moved=False)
+    if name == "minmax" and (order := ORDERS[int(value)]) != run.parameters.minmax_slices:
+        return _placed_again(_changed(run, {"minmax_slices": order}), patient, moved=True)
     return patient
 
 
@@ -131,7 +143,8 @@ def measured_variant(
         return []
     patient = measured_slices(whole)
     sources, head = patient.volumes, patient.head
-    truth = measured_slices(run.patient(subject)._replace(reference=whole.reference))
+    truth = patient if name != "registration" else measured_slices(
+        run.patient(subject)._replace(reference=whole.reference))
     rows = []
     for method in methods or ABLATIONS[name].methods:
         volume = fuse_volume(method, patient, weights.get(method))
@@ -191,7 +204,8 @@ def in_force(run: Run, name: str) -> float | None:
     ablation, p = ABLATIONS[name], run.parameters
     if ablation.change is None:
         return {"window": p.reference_window_mm, "distance": p.reference_farthest_mm,
-                "reference": float(CHOICES.index(p.reference_choice)), "registration": 1.0}[name]
+                "reference": float(CHOICES.index(p.reference_choice)), "registration": 1.0,
+                "minmax": float(ORDERS.index(p.minmax_slices))}[name]
     method = ablation.methods[0]
     mine = training_settings(run, method)
     alike = [v for v in ablation.values

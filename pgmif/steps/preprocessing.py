@@ -19,9 +19,15 @@ from pgmif_core.images.checks import image_notes
 from pgmif_core.images.displacements import displacement_error, head_points
 from pgmif_core.images.masks import mask_note
 from pgmif_core.images.modalities import T2W
-from pgmif_core.images.patient import PatientSlices, patient_of, place_sources, with_reference
+from pgmif_core.images.patient import (
+    PatientSlices,
+    before_moving,
+    patient_of,
+    place_sources,
+    with_reference,
+)
 from pgmif_core.images.placement import fraction_inside
-from pgmif_core.images.registration import register
+from pgmif_core.images.registration import Registration, register
 from pgmif_core.images.slices import minmax_per_slice, slice_grid
 from pgmif_core.images.store import known_patient, read_patient, write_patient
 from pgmif_core.images.volumes import imaged_part, mask_on, read_displacement, resample, write_image
@@ -48,7 +54,7 @@ def preprocess_patient(
     images = {modality: cohort.image(subject, modality) for modality in cohort.modalities}
     grid = slice_grid(images["T2w"], parameters.slice_size)
     transforms, row, notes = _registered(cohort, parameters, registered, subject, images)
-    placed = place_sources(images, grid, transforms)
+    placed = place_sources(images, grid, transforms, parameters.minmax_slices)
     drawn, cut, noted = _gtv_on_grid(cohort, subject, grid, transforms)
     patient = patient_of(subject, placed, grid, drawn)
     if not patient.gtv.any():
@@ -99,7 +105,7 @@ def _made_from(cohort: Cohort, parameters: Parameters, subject: str) -> dict[str
     """Everything but the code that decides what comes out: parameters, contents of files, choices."""
     settings = parameters.model_dump(include={
         "register_bspline", "register_affine", "slice_size", "reference_window_mm",
-        "reference_nearest_mm", "reference_farthest_mm", "reference_choice", "seed",
+        "reference_nearest_mm", "reference_farthest_mm", "reference_choice", "minmax_slices", "seed",
     })
     settings["inputs"] = {  # by column: which sequence a file is decides as much as what it holds
         column: [[file.name, file_hash(file)] for file in cohort.files(subject, column)]
@@ -120,13 +126,22 @@ def _registered(
     for modality, image in images.items():
         if modality == "T2w":
             continue
-        result = register(t2w, windowed(image, modality), parameters.seed, parameters.register_bspline,
-                          parameters.register_affine)
+        result = registered_to_t2w(images, modality, parameters)
         transforms[modality] = result.moves
         write_image(resample(image, t2w, result.moves), _registered_file(registered, subject, modality))
         row |= _registration_row(cohort, subject, modality, result, t2w)
         notes = notes + image_notes(modality, image)
     return transforms, row, notes
+
+
+def registered_to_t2w(
+    images: Mapping[str, sitk.Image], modality: str, parameters: Parameters
+) -> Registration:
+    """What brings a sequence to T2w, both as `minmax_slices` leaves them."""
+    t2w, moving = (before_moving(images[name], name, parameters.minmax_slices)
+                   for name in ("T2w", modality))
+    return register(t2w, moving, parameters.seed, parameters.register_bspline,
+                    parameters.register_affine)
 
 
 def _save_qc_page(

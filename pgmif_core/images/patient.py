@@ -12,9 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pgmif_core.images.modalities import T2W
+from pgmif_core.images.modalities import T2W, Minmax
 from pgmif_core.images.regions import Choice, head_mask, reference_region
-from pgmif_core.images.slices import SIGNAL, covered_slices, normalised_slices
+from pgmif_core.images.slices import SIGNAL, covered_slices, minmax_acquired, normalised_slices
 from pgmif_core.images.windows import windowed
 
 LEAST_MISSED = 0.005  # of a slice's head: less is a corner of air and skin
@@ -93,16 +93,25 @@ def largest_slice(gtv: NDArray[np.bool_]) -> int:
     return int(np.argmax(gtv.sum(axis=(1, 2))))
 
 
+def before_moving(image: sitk.Image, name: str, minmax: Minmax = "placed") -> sitk.Image:
+    """A sequence as it is registered: cut to its window; where `minmax` is "acquired", each of its
+    slices in [0, 1]."""
+    seen = windowed(image, name)
+    return minmax_acquired(seen) if minmax == "acquired" else seen
+
+
 def place_sources(
     images: Mapping[str, sitk.Image], grid: sitk.Image,
-    transforms: Mapping[str, sitk.Transform | None] = UNMOVED,
+    transforms: Mapping[str, sitk.Transform | None] = UNMOVED, minmax: Minmax = "placed",
 ) -> Placed:
     """Sequences of one patient, by name and in their order, on the slices of `grid`.
 
     Each is cut to its window, moved by its transform (points of the grid to points of the image; none:
-    left where the scanner put it), resampled, and min-max normalised slice by slice.
+    left where the scanner put it), resampled, and min-max normalised slice by slice: after all that, or
+    (`minmax` "acquired") before it is moved, as `before_moving` leaves it.
     """
-    placed = {name: normalised_slices(windowed(image, name), grid, transforms.get(name))
+    placed = {name: normalised_slices(before_moving(image, name, minmax), grid, transforms.get(name),
+                                      minmax)
               for name, image in images.items()}
     return Placed(np.stack([each.planes for each in placed.values()], axis=1),
                   {name: each.imaged for name, each in placed.items()},

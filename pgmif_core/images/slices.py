@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pgmif_core.images.modalities import Minmax
 from pgmif_core.images.volumes import NEAR_ZERO, air_level, imaged_part, resample
 
 SLICE_SIZE = 192
@@ -62,6 +63,16 @@ def _scaled(
     scaled = np.zeros_like(volume)
     np.divide(volume - low, high - low, out=scaled, where=known)
     return np.clip(scaled, 0, 1)
+
+
+def minmax_acquired(image: sitk.Image) -> sitk.Image:
+    """An upright image with each of its own slices in [0, 1], before anything is interpolated: the order
+    in which the paper names it. Raises ValueError on NaN or infinite values."""
+    own = upright(image)
+    voxels = minmax_per_slice(sitk.GetArrayFromImage(own), floor=air_level(own))
+    scaled = sitk.GetImageFromArray(voxels)
+    scaled.CopyInformation(own)
+    return scaled
 
 
 def covered_slices(sources: NDArray) -> NDArray[np.bool_]:
@@ -132,10 +143,16 @@ def place_on_slices(
 
 
 def normalised_slices(
-    image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
+    image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None,
+    minmax: Minmax = "placed",
 ) -> NormalisedSlices:
-    """A sequence on the slice grid, min-max normalised slice by slice."""
+    """A sequence on the slice grid, min-max normalised slice by slice; where `minmax` is "acquired", it
+    was before (`minmax_acquired`): then its slices are what moving and resizing leave of that, and their
+    ranges 0 and 1."""
     imaged = imaged_part(image, grid, transform)
     placed = sitk.GetArrayFromImage(place_on_slices(image, grid, transform)).astype(np.float32)
+    if minmax == "acquired":
+        ranges = np.tile(np.float32([0, 1]), (len(placed), 1))
+        return NormalisedSlices(_scaled(placed, imaged, ranges), imaged, ranges)
     ranges = slice_ranges(placed, imaged, air_level(image))
     return NormalisedSlices(_scaled(placed, imaged, ranges), imaged, ranges)

@@ -192,3 +192,23 @@ def test_patients_are_left_out_where_they_can_be_measured_and_never_all(subjects
             split(run)
     else:
         assert split(run) == ([n for n in names if n not in left_out], left_out)
+
+
+@pytest.mark.slow
+def test_calibration_lies_within_15_percent_of_the_papers_inputs(root, published):
+    """All 80 as `make study NAME=calibration` left them, some of them measured again."""
+    from studies.calibration import input_cnr
+
+    from pgmif.runs.parameter_files import read_parameters
+
+    table = pd.read_csv(root / "figures/phantom/table_calibration.csv").set_index("subject")
+    manifest = pd.read_csv(root / "data_manifest.csv").set_index("subject")
+    assert list(table.index) == list(manifest.index)
+    printed = published.query("metric == 'cnr'").set_index("method")["median"]
+    assert table["cnr_t1w"].median() == pytest.approx(printed["t1w"], rel=0.15)
+    assert table["cnr_t2w"].median() == pytest.approx(printed["t2w"], rel=0.15)
+    seeds = manifest["phantom_seed"].astype(int).to_dict()
+    quick = read_parameters(root / "params" / "quick.yaml")
+    for subject in (table["cnr_t1w"].idxmin(), table["cnr_t2w"].idxmax(), *table.index[[0, -1]]):
+        again = input_cnr(seeds, quick, {}, subject)
+        assert again == pytest.approx(table.loc[subject].tolist(), rel=1e-3)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pgmif.cohort.manifest import read_manifest
-from pgmif.runs.parameters import read_parameters
+from pgmif.runs.parameter_files import read_parameters
 from pgmif.steps.cohort import make_patient, resolve_manifest
 from pgmif.steps.preprocessing import preprocess_patient
 from pgmif.steps.sobel_analysis import READINGS

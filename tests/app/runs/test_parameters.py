@@ -6,13 +6,12 @@ from typing import get_args
 import pytest
 import yaml
 
+from pgmif.runs.parameter_files import plain_yaml, read_parameters
 from pgmif.runs.parameters import (
     ParameterError,
     Parameters,
     check_parameters,
     notebook_parameters,
-    plain_yaml,
-    read_parameters,
 )
 from pgmif.runs.root import find_root
 from pgmif_core.images.regions import Choice

@@ -125,7 +125,7 @@ def test_a_deleted_figure_is_made_again(root, smoke):
 @of_the_smoke_run
 @pytest.mark.slow
 def test_fused_volumes_are_kept_and_only_missing_ones_made(in_root, smoke):
-    from pgmif.runs.parameters import read_parameters
+    from pgmif.runs.parameter_files import read_parameters
     from pgmif.runs.run import open_run
     from pgmif.steps.baseline_comparison import fuse_cohort
 

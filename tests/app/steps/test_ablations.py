@@ -6,7 +6,8 @@ import pytest
 from helpers.cohorts import Described
 from helpers.tidy_tables import spread_table
 
-from pgmif.runs.parameters import check_parameters, read_parameters
+from pgmif.runs.parameter_files import read_parameters
+from pgmif.runs.parameters import check_parameters
 from pgmif.steps.ablations import (
     ABLATIONS,
     _measured_at_every_value,
@@ -106,4 +107,10 @@ def test_ablations_of_a_smoke_run(root, monkeypatch):
         on, off = (registration.loc[(v, "t2w", subject)] for v in (1.0, 0.0))
         assert on["cnr"] == off["cnr"]  # T2w does not move
     assert (registration.loc[(0.0, "t1w")]["q_t1w"] != registration.loc[(1.0, "t1w")]["q_t1w"]).all()
+    order = ablation_table(run, "minmax").set_index(["value", "method", "subject"]).sort_index()
+    for subject in subjects:
+        placed, acquired = (order.loc[(v, "t2w", subject)] for v in (0.0, 1.0))
+        assert placed["cnr"] == registration.loc[(1.0, "t2w", subject)]["cnr"]
+        assert placed["q_t2w"] == acquired["q_t2w"]  # of an unchanged image against itself
+        assert placed["cnr"] != acquired["cnr"]
     assert set(windows["method"]) <= set(METHODS)

@@ -90,6 +90,20 @@ def test_a_finished_patient_is_not_done_again(cohort_folder):
     assert (cohort_folder / "s" / "a.json").stat().st_mtime_ns != written
 
 
+def test_the_order_of_minmax_is_part_of_what_a_patient_was_made_from(cohort_folder):
+    cohort, kept = read_manifest(manifest(cohort_folder)), {}
+    for minmax in ("placed", "acquired"):
+        settings = Parameters(register_bspline=False, minmax_slices=minmax)
+        preprocess_patient(cohort, cohort_folder / "s", settings, cohort_folder, "a")
+        kept[minmax] = read_patient(cohort_folder / "s", "a")
+    placed, acquired = kept["placed"], kept["acquired"]
+    assert not np.array_equal(placed.sources, acquired.sources)
+    assert (np.asarray(acquired.sources).max(axis=(2, 3)) <= 1).all()
+    np.testing.assert_allclose(placed.sources.max(axis=(2, 3))[placed.sources.any(axis=(2, 3))], 1)
+    assert (acquired.ranges == [0, 1]).all()
+    np.testing.assert_array_equal(placed.gtv, acquired.gtv)
+
+
 def test_hot_voxels_and_missing_parts_are_flagged(odd, tmp_path):
     t1w = sitk.Image(odd.T1w)
     t1w[3, 3, 4] = 30000.0

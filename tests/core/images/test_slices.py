@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pgmif_core.images.slices import minmax_per_slice, normalised_slices, place_on_slices, slice_grid
+from pgmif_core.images.patient import before_moving, place_sources
+from pgmif_core.images.slices import (
+    minmax_acquired,
+    minmax_per_slice,
+    normalised_slices,
+    place_on_slices,
+    slice_grid,
+    upright,
+)
 from pgmif_core.images.windows import windowed
 
 
@@ -45,6 +53,49 @@ def test_minmax_per_slice(volume):
         else:
             assert after.min() == 0
             assert after.max() == pytest.approx(1)
+
+
+def by_slice(image, change):
+    """An image with every slice of its upright view changed by `change(k, plane)`."""
+    own = upright(image)
+    planes = sitk.GetArrayFromImage(own).astype(np.float32)
+    other = sitk.GetImageFromArray(np.stack([change(k, plane) for k, plane in enumerate(planes)]))
+    other.CopyInformation(own)
+    return other
+
+
+def test_acquired_slices_each_fill_the_range(odd):
+    sagittal = sitk.PermuteAxes(odd.T1w, [2, 0, 1])
+    for image in (odd.T1w, odd.T2w, sagittal):
+        scaled, own = minmax_acquired(image), upright(image)
+        assert scaled.GetOrigin() == own.GetOrigin()
+        assert scaled.GetDirection() == own.GetDirection()
+        for after, before in zip(*map(sitk.GetArrayFromImage, (scaled, own)), strict=True):
+            expected = (before - before.min()) / max(before.max() - before.min(), 1e-9)
+            np.testing.assert_allclose(after, expected, atol=1e-5)
+
+
+def test_where_nothing_is_interpolated_the_order_of_minmax_is_none(odd):
+    grid = slice_grid(odd.T2w, max(upright(odd.T2w).GetSize()[:2]))
+    orders = [place_sources({"T2w": odd.T2w}, grid, minmax=m) for m in ("placed", "acquired")]
+    # padded slices begin at the level of air, others at their minimum
+    np.testing.assert_allclose(orders[0].sources, orders[1].sources, atol=2e-3)
+    assert (orders[1].ranges == [0, 1]).all()
+
+
+def test_gains_of_acquired_slices_matter_only_where_they_are_moved_first(odd):
+    """Slices each with another gain: gone if scaled before they are moved, else not."""
+    grid = slice_grid(odd.T2w)
+    uneven = by_slice(odd.T1w, lambda k, plane: plane * (1 + k % 3))
+    same = {}
+    for minmax in ("placed", "acquired"):
+        both = [place_sources({"T1w": image}, grid, minmax=minmax).sources[:, 0]
+                for image in (upright(odd.T1w), uneven)]
+        same[minmax] = float(np.abs(both[0] - both[1]).max())
+        assert 0 <= both[0].min() <= both[0].max() <= 1
+    assert same["acquired"] < 1e-4 < 0.05 < same["placed"]
+    assert sitk.GetArrayFromImage(before_moving(uneven, "T1w", "acquired")).max() == 1
+    assert sitk.GetArrayFromImage(before_moving(uneven, "T1w")).max() > 1
 
 
 def test_minmax_refuses_nan():
