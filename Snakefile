@@ -234,6 +234,7 @@ rule seeds:
         product("11_seeds"),
         f"{RUN}/11_seeds/{{replicate}}/cnr.csv",
         f"{RUN}/11_seeds/{{replicate}}/fidelity.csv",
+        f"{RUN}/11_seeds/{{replicate}}/gain.csv",
     params:
         values=parameters("11_seeds"),
         key=KEYS["11_seeds"],

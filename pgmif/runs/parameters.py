@@ -8,7 +8,7 @@ import difflib
 import json
 import types
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -133,6 +133,10 @@ class Parameters(BaseModel):
         1, description="11_seeds trains with the run's seed plus this"
     )
 
+    replicate_methods: list[str] = Field(
+        [], description="learned methods that 11_seeds trains; empty: all that the run has"
+    )
+
     unet_iterations: Count = Field(300, description="training iterations of a U-Net")
     unet_seeds: Count = Field(3, description="U-Nets trained per input")
 
@@ -150,6 +154,10 @@ class Parameters(BaseModel):
         if self.reference_nearest_mm >= self.reference_farthest_mm:
             raise ValueError(f"reference_nearest_mm {self.reference_nearest_mm} is not below "
                              f"reference_farthest_mm {self.reference_farthest_mm}")
+        unknown = [name for name in self.replicate_methods if name not in LEARNED]
+        if unknown:
+            raise ValueError(f"replicate_methods: expected some of {', '.join(LEARNED)}, found "
+                             f"{', '.join(unknown)}")
         return self
 
 
@@ -213,8 +221,10 @@ def parameter_line(name: str) -> str:
     """A parameter as a line of a notebook's cell: its type, its default, and what it means."""
     field = Parameters.model_fields[name]
     default = json.dumps(field.default) if isinstance(field.default, str) else repr(field.default)
-    kind = {"list": "list[float]", "dict": "dict[str, str]"}.get(
-        type(field.default).__name__, type(field.default).__name__)
+    kind = type(field.default).__name__
+    if kind in ("list", "dict"):  # of what, without where it is defined: list[float]
+        inner = [(get_origin(a) and get_args(a)[0]) or a for a in get_args(field.annotation)]
+        kind += f"[{', '.join(a.__name__ for a in inner)}]"
     return f"{name}: {kind} = {default}  # {field.description}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pgmif.runs.order import REPLICATES
-from pgmif.runs.run import Run
+from pgmif.runs.run import AS_WRITTEN, Run
 from pgmif.steps.claims import (
     HOLDS,
     UNTESTABLE,
@@ -27,25 +27,30 @@ SETTLED = 0.05  # between-seed CV of a median up to which seeds are said to agre
 
 def seed_tables(run: Run) -> dict[int, dict[str, pd.DataFrame]]:
     """By seed the tidy tables of fidelity, CNR, Q and gain of all methods: the run's own, and for each
-    replicate that was made the same with what was made again in its place."""
-    read = {"dtype": {"subject": str}, "keep_default_na": False, "na_values": [""]}
-    own = {name: pd.read_csv(run.folder(step) / f"{name}.csv", **read) for name, step in TABLES.items()}
-    tables = {run.parameters.seed: own}
+    replicate that was made the same with what was made again in its place. Column seed: of the training
+    that a row is of."""
+    first = run.parameters.seed
+    own = {name: pd.read_csv(run.folder(step) / f"{name}.csv", **AS_WRITTEN).assign(seed=first)
+           for name, step in TABLES.items()}
+    tables = {first: own}
     for replicate in map(int, REPLICATES):
         folder = run.folder(f"11_seeds/{replicate}")
         if not (folder / "sobel.csv").exists():
             print(f"left out: replicate {replicate}; notebooks/11_seeds.ipynb makes it")
             continue
-        again = {name: pd.read_csv(folder / f"{name}.csv", **read) for name in own}
-        tables[run.parameters.seed + replicate] = {
+        seed = first + replicate
+        again = {name: pd.read_csv(folder / f"{name}.csv", **AS_WRITTEN).assign(seed=seed)
+                 for name in own}
+        tables[seed] = {
             name: pd.concat([table[~table["method"].isin(again[name]["method"])], again[name]])
             for name, table in own.items()}
     return tables
 
 
 def patient_measures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """MEASURES of every patient and method of one seed: columns method, subject, MEASURES."""
-    key = ["method", "subject"]
+    """MEASURES of every patient and method of one seed: columns method, subject, seed (of the training),
+    MEASURES."""
+    key = ["method", "subject", "seed"]
     q = tables["sobel"].pivot(index=key, columns="reference", values="q")
     q = q.rename(columns=lambda name: f"q_{name.lower()}")
     cnr = tables["cnr"].set_index(key)[["cnr", "cnr_within"]]
@@ -54,10 +59,11 @@ def patient_measures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def seed_medians(tables: Mapping[int, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Medians over test patients: method, seed, then MEASURES; only of methods that seeds change."""
+    """Medians over test patients: method, seed, then MEASURES; only of methods that seeds change, and of
+    seeds that they were trained with."""
     table = pd.concat([
-        patient_measures(of).groupby("method")[list(MEASURES)].median().assign(seed=seed).reset_index()
-        for seed, of in tables.items()])
+        patient_measures(of).query("seed == @seed").groupby("method")[list(MEASURES)].median()
+        .assign(seed=seed).reset_index() for seed, of in tables.items()])
     known = [name for name in ordered_methods(table["method"].unique())
              if method_named(name).kind in ("learned", "fitted")]
     table = table[table["method"].isin(known)].sort_values(
@@ -67,8 +73,8 @@ def seed_medians(tables: Mapping[int, Mapping[str, pd.DataFrame]]) -> pd.DataFra
 
 def seed_spread(medians: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     """One row per method and measure: median of the seeds' medians, lowest, highest, CV between seeds in
-    percent (sample SD ÷ |mean|), whether they agree (CV at most 5 %), and `patient_sd`, the SD between
-    `patients` of one seed."""
+    percent (sample SD ÷ |mean|), whether they agree (CV at most 5 %; of one seed nothing is said), and
+    `patient_sd`, the SD between `patients` of one seed."""
     rows = []
     for method, part in medians.groupby("method", sort=False):
         own = patients[patients["method"] == method]
@@ -78,7 +84,8 @@ def seed_spread(medians: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
             rows.append({
                 "method": method, "measure": measure, "seeds": len(values), "median": values.median(),
                 "lowest": values.min(), "highest": values.max(), "cv_percent": 100 * cv,
-                "agree": "yes" if cv <= SETTLED else "no", "patient_sd": own[measure].std()})
+                "agree": "" if len(values) < 2 else "yes" if cv <= SETTLED else "no",
+                "patient_sd": own[measure].std()})
     return pd.DataFrame(rows)
 
 

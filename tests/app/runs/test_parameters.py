@@ -12,6 +12,7 @@ from pgmif.runs.parameters import (
     Parameters,
     check_parameters,
     notebook_parameters,
+    parameter_line,
 )
 from pgmif.runs.root import find_root
 from pgmif_core.images.regions import Choice
@@ -170,3 +171,15 @@ def test_numbers_with_an_exponent_are_numbers(text, value):
 def test_a_choice_of_the_core_is_offered_whole(name, known):
     """The parameter lists them again, because the core's module would load SciPy and PyTorch with it."""
     assert get_args(Parameters.model_fields[name].annotation) == get_args(known)
+
+
+def test_methods_of_further_seeds_are_learned_ones():
+    assert check_parameters({"replicate_methods": ["pgmif"]}).replicate_methods == ["pgmif"]
+    with pytest.raises(ParameterError, match=r"replicate_methods: expected some of pgmif.*found pwa"):
+        check_parameters({"replicate_methods": ["pgmif", "pwa"]})
+
+
+def test_a_list_says_what_it_is_of():
+    assert parameter_line("replicate_methods").startswith("replicate_methods: list[str] = []  # ")
+    assert parameter_line("gradient_weights").startswith("gradient_weights: list[float] = [1.0, 8.0]")
+    assert parameter_line("outside_methods").startswith("outside_methods: dict[str, str] = {}")

@@ -48,10 +48,13 @@ def test_other_claims_with_another_seed_are_refused():
         over_seeds([one_seed("holds", 1.0), one_seed("holds", 1.0).assign(claim="b")])
 
 
-def tables(shift, methods=("t2w", "pgmif", "gmmci")):
-    """Three patients; only trained methods move with the seed."""
+def tables(shift, methods=("t2w", "pgmif", "gmmci"), seed=None, once=()):
+    """Three patients; only trained methods move with the seed, and of those none that is trained `once`,
+    with seed 0."""
     own = [(m, f"p{k}", k + (0 if m == "t2w" else shift)) for m in methods for k in (1.0, 2.0, 6.0)]
-    of = pd.DataFrame(own, columns=["method", "subject", "x"])
+    of = pd.DataFrame(own, columns=["method", "subject", "x"]).assign(
+        seed=shift if seed is None else seed)
+    of.loc[of["method"].isin(once), "seed"] = 0
     sobel = pd.concat([of.assign(reference=r, q=of["x"] * f) for r, f in (("T1w", 0.1), ("T2w", 0.2))])
     return {"cnr": of.assign(cnr=of["x"], cnr_within=2 * of["x"]),
             "fidelity": of.assign(ssim_t2w=of["x"] / 10), "sobel": sobel}
@@ -73,6 +76,17 @@ def test_the_spread_of_seeds_beside_that_of_patients():
     assert row["cv_percent"] == pytest.approx(100 / 3)
     assert row["agree"] == "no"
     assert row["patient_sd"] == pytest.approx(np.std([1, 2, 6], ddof=1))
-    near = seed_medians({s: tables(s / 100) for s in (0, 1, 2)})
+    near = seed_medians({s: tables(s / 100, seed=s) for s in (0, 1, 2)})
     calm = seed_spread(near, patient_measures(by_seed[0]))
     assert (calm["agree"] == "yes").all()
+
+
+def test_a_method_that_was_trained_once_has_one_seed():
+    by_seed = {seed: tables(seed, once=("gmmci",)) for seed in (0, 1, 2)}
+    medians = seed_medians(by_seed)
+    assert medians.groupby("method")["seed"].apply(list).to_dict() == {"pgmif": [0, 1, 2], "gmmci": [0]}
+    spread = seed_spread(medians, patient_measures(by_seed[0])).set_index(["method", "measure"])
+    assert spread.loc[("pgmif", "cnr"), "seeds"] == 3
+    row = spread.loc[("gmmci", "cnr")]
+    assert (row["seeds"], row["agree"]) == (1, "")
+    assert np.isnan(row["cv_percent"])
