@@ -9,8 +9,9 @@ a geometric grid both its generator and the running mean of it (`average_weights
 training patients that were left out, never on test patients. `--anneal` adds a training of its own for
 each length, its rates falling to 0 there. `--scales` weigh the content term against the adversarial
 ones. RECIPES says how the discriminators are kept in check: as the paper prints it, slower ones, and
-then one measure after the other added. A method that fixes these itself (`own` of its row: the literal
-reading) is trained by them alone, whatever is asked for.
+then one measure after the other added; and with all of them another width, rate or crop. A method
+that fixes these itself (`own` of its row: the literal reading) is trained by them alone, whatever is
+asked for.
 
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
@@ -59,13 +60,24 @@ SAVED_EVERY = 250
 PHANTOMS, FITTED = 50, 20  # training phantoms of the study; as many as `quick` fits, the rest left out
 CROP = 64  # less than half the cost of 96
 RATES = {"learning_rate", "learning_rate_dlmwl"}
-# gradient penalty, rate of the discriminators, warm-up
-RECIPES = {
-    "paper": {"gradient_penalty": 0.0, "discriminator_rate": 2e-4, "warm_up": 0},
-    "slow judges": {"gradient_penalty": 0.0, "discriminator_rate": 5e-5, "warm_up": 0},
-    "penalty": {"gradient_penalty": 1.0, "discriminator_rate": 2e-4, "warm_up": 0},
-    "fast judges": {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 0},
-    "warm-up": {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 400},
+PAPER = {"gradient_penalty": 0.0, "discriminator_rate": 2e-4, "warm_up": 0}
+WARM_UP = {"gradient_penalty": 1.0, "discriminator_rate": 1e-3, "warm_up": 400}
+RECIPES: dict[str, dict[str, float]] = {
+    "paper": PAPER,
+    "slow judges": {**PAPER, "discriminator_rate": 5e-5},
+    "penalty": {**PAPER, "gradient_penalty": 1.0},
+    "fast judges": {**WARM_UP, "warm_up": 0},
+    "warm-up": WARM_UP,
+    "narrow": {**WARM_UP, "channels": 8},
+    "wide": {**WARM_UP, "channels": 32},
+    "half rate": {**WARM_UP, "learning_rate": 1e-4},
+    "double rate": {**WARM_UP, "learning_rate": 4e-4},
+    "large crops": {**WARM_UP, "crop": 96},
+}
+# figures: what checks the discriminators; what else could be otherwise
+COLUMNS = {
+    "figure_length_recipes": ("paper", "slow judges", "penalty", "fast judges", "warm-up"),
+    "figure_length_settings": ("warm-up", "narrow", "wide", "half rate", "double rate", "large crops"),
 }
 KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
 LITERALLY = {"scale": 1.0, "recipe": "paper", "annealed": False}  # of a method that fixes the rest
@@ -224,7 +236,7 @@ def main() -> None:
     table = gathered(path, trainings)
     write_table(agreement(table), path.with_name("table_length_seeds.csv"))
     t2w = baseline_row(map(run.patient, split(run)[1]))
-    for stem, figure in length_figures(table, t2w, run.label, [*RECIPES]).items():
+    for stem, figure in length_figures(table, t2w, run.label, COLUMNS).items():
         save_figure(figure, path.parent, stem)
 
 

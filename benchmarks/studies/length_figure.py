@@ -18,10 +18,10 @@ COLOURS = (PURPLE, PINK, BLUE, SKY, GREEN, ORANGE, VERMILION)
 
 
 def length_figures(
-    table: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Sequence[str]
+    table: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Mapping[str, Sequence[str]]
 ) -> dict[str, Figure]:
-    """The map of PGMIF, "figure_length"; "figure_length_recipes" where it was trained by three of
-    `recipes` or more, which give the order; "figure_length_methods" of other methods.
+    """The map of PGMIF, "figure_length"; those named in `recipes` where it was trained by three of the
+    recipes or more that are to be their columns; "figure_length_methods" of other methods.
 
     `table` as `length.gathered` gives it; drawn is the running mean of the generator, not annealed.
     """
@@ -31,12 +31,15 @@ def length_figures(
     if len(own):
         mapped = own.groupby("recipe").filter(lambda rows: rows["epsilon"].nunique() > 1)
         figures["figure_length"] = map_figure(mapped if len(mapped) else own, t2w, label)
-        alike = own.groupby(["epsilon", "scale"])["recipe"].nunique()
-        if alike.max() >= SEVERAL:
+    for name, columns in recipes.items():
+        part = own[own["recipe"].isin(columns)]
+        alike = part.groupby(["epsilon", "scale"])["recipe"].nunique()
+        if len(part) and alike.max() >= SEVERAL:
             epsilon, scale = alike.idxmax()
-            same = dict([*own[(own["epsilon"] == epsilon) & (own["scale"] == scale)].groupby("recipe")])
-            figures["figure_length_recipes"] = columns_figure(
-                {recipe: same[recipe] for recipe in recipes if recipe in same}, t2w, label,
+            rows = part[(part["epsilon"] == epsilon) & (part["scale"] == scale)]
+            same = dict([*rows.groupby("recipe")])
+            figures[name] = columns_figure(
+                {recipe: same[recipe] for recipe in columns if recipe in same}, t2w, label,
                 f"PGMIF, ε = {epsilon:g}, gradient term : adversarial terms {scale:g}")
     if len(others):
         by_method = dict([*others.groupby("method")])

@@ -3,7 +3,7 @@
 The paper prints layer counts, not sizes: encoders and decoder of three 3×3 convolutions, each with
 batch normalisation and ReLU (Methods, "Model architecture"). Channel numbers, the skip connection
 and the start are decisions of this package. Maps of full size, four times as dear, have half the
-channels; `make study NAME=channels` measures other widths.
+channels; `make study NAME=length` measures other widths.
 """
 
 import itertools

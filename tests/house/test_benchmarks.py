@@ -152,16 +152,6 @@ def test_only_a_broken_benchmark_fails(monkeypatch, capsys, tmp_path):
         bench.main()
 
 
-def test_widths_are_summed_up_over_patients_then_seeds():
-    from studies.channels import summary
-
-    rows = [{"channels": 8, "learning_rate": 0.1, "seed": seed, "cnr": seed + patient, "q_t1w": 1.0,
-             "q_t2w": 0.5, "seconds": 2.0} for seed in (0, 4) for patient in (1, 2, 9)]
-    table = summary(pd.DataFrame(rows)).iloc[0]
-    assert (table["cnr_mean"], table["cnr_min"], table["cnr_max"]) == (4.0, 2.0, 6.0)
-    assert (table["patients"], table["seconds"], table["channels"]) == (3, 2.0, 8)
-
-
 def test_what_is_measured_on_a_gpu_runs(monkeypatch):
     from speed import gpu
 

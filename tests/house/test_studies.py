@@ -86,7 +86,8 @@ def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
                  patients=10, **dict.fromkeys(SHOWN, scale + seed))
             for method in ("pgmif", "gmmci") for scale in (1.0, 5.0) for epsilon in (0.01, 0.03)
             for recipe in ("paper", "warm-up") for seed in (0, 1) for n in (100, 200)]
-    figures = length_figures(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort", ["warm-up", "paper"])
+    figures = length_figures(pd.DataFrame(rows), {"cnr": 1.5}, "a cohort",
+                             {"figure_length_recipes": ["warm-up", "paper"]})
     figure = figures["figure_length"]
     axes = np.reshape(figure.axes, (2 * len(SHOWN), 2))
     assert [ax.get_title() for ax in axes[0]] == ["ε = 0.01, paper", "ε = 0.03, paper"]
@@ -97,9 +98,11 @@ def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     others = figures["figure_length_methods"]
     assert [ax.get_title() for ax in others.axes[:1]] == ["GMMCI"]
     own = pd.DataFrame(rows).query("method == 'pgmif'")
-    assert list(length_figures(own, {}, "a cohort", ["paper"])) == ["figure_length"]
+    assert list(length_figures(own, {}, "a cohort", {"a": ["paper"], "b": []})) == ["figure_length"]
     third = own[(own["epsilon"] == 0.03) & (own["recipe"] == "paper")].assign(recipe="penalty")
-    figures = length_figures(pd.concat([own, third]), {}, "a cohort", ["warm-up", "penalty", "paper"])
+    figures = length_figures(pd.concat([own, third]), {}, "a cohort",
+                             {"figure_length_recipes": ["warm-up", "penalty", "paper"], "b": ["paper"]})
+    assert set(figures) == {"figure_length", "figure_length_recipes"}
     assert len(figures["figure_length"].axes) == 2 * 2 * len(SHOWN)  # one ε is no map
     columns = figures["figure_length_recipes"].axes[:3]
     assert [ax.get_title() for ax in columns] == ["warm-up", "penalty", "paper"]
