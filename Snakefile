@@ -5,12 +5,8 @@
 # parameters, the files of patients) is no input of a rule: pgmif/runs/staleness.py hashes it, and the
 # command tells Snakemake what to make again.
 
-from pathlib import Path
-
-from pgmif.cohort.manifest import read_manifest
-from pgmif.runs.notebooks import rule_command
+from pgmif.runs.notebooks import declared_parameters, rule_command
 from pgmif.runs.order import STEPS, products_before
-from pgmif.runs.staleness import declared_parameters, step_keys
 
 RUN = f"results/{config['run']}"
 FIGURES = f"figures/{config['run']}"
@@ -18,8 +14,7 @@ LEARNED = STEPS["02_training"].parts
 ABLATIONS = STEPS["09_ablations"].parts
 REPLICATES = STEPS["11_seeds"].parts
 THREADS = max(1, workflow.cores)
-KEYS = config["keys"] if "keys" in config else step_keys(config, Path.cwd())
-KIND = "phantoms" if read_manifest(config["manifest"], config["allow_outside"]).is_phantom else "cohort"
+KEYS, PHANTOMS = config["keys"], config["phantoms"]  # which `pgmif reproduce` knows
 
 
 def parameters(step):
@@ -43,7 +38,7 @@ wildcard_constraints:
 rule cohort:
     output:
         product("00_cohort"),
-        f"{FIGURES}/figure_0_{KIND}.png",
+        f"{FIGURES}/figure_0_{'phantoms' if PHANTOMS else 'cohort'}.png",
     params:
         values=parameters("00_cohort"),
         key=KEYS["00_cohort"],

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # whoever has a table has loaded it
+    import pandas
 
 JOURNAL = "PGMIF_JOURNAL"  # environment: a file in which every file that was written is noted
 HASHES = "PGMIF_HASHES"  # environment: a file in which hashes of files are remembered, if any
@@ -137,7 +138,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
     return path
 
 
-def write_table(table: pd.DataFrame, path: Path) -> Path:
+def write_table(table: "pandas.DataFrame", path: Path) -> Path:
     """Write a CSV under a temporary name, then rename; six significant digits."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")

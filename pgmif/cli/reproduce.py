@@ -27,9 +27,10 @@ from pgmif.runs.notebooks import INTERRUPTED
 from pgmif.runs.order import LAST
 from pgmif.runs.parameter_files import plain_yaml, read_parameters
 from pgmif.runs.parameters import ParameterError, Parameters, modality_weights
+from pgmif.runs.records import recorded_here
 from pgmif.runs.root import NoRepositoryError, find_root
 from pgmif.runs.run import run_name
-from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
+from pgmif.runs.staleness import stale_steps, step_keys
 from pgmif.runs.supervision import MARK, Ended, end_marked, own_folder, owner_of, supervised
 from pgmif_core.files import FolderTaken, remembering, replacing, taken
 from pgmif_core.images.volumes import ImageError
@@ -47,8 +48,6 @@ class Asked:
     evidence: bool
     cores: int
     snakemake: list[str]
-
-Keys = dict[str, str]  # of every step
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
@@ -90,18 +89,20 @@ def _noted(base: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _snakemake_command(asked: Asked, config_file: Path, keys: Keys, forced: list[str]) -> list[str]:
+def _snakemake_command(
+    asked: Asked, config_file: Path, known: list[str], forced: list[str]
+) -> list[str]:
     cores = asked.cores or cpu_count()  # joblib's knows of containers and LOKY_MAX_CPU_COUNT
     return [
         sys.executable, "-m", "snakemake", *(["evidence"] if asked.evidence else []),
-        "--cores", str(cores), "--configfile", str(config_file), "--config", f"keys={json.dumps(keys)}",
+        "--cores", str(cores), "--configfile", str(config_file), "--config", *known,
         "--quiet", "rules", "progress", "host", "--rerun-triggers", "input", *forced,
         "--rerun-incomplete", "--nolock",  # after options that take a list: a target may follow
         *asked.snakemake,
     ]
 
 
-def _keys(config: dict[str, Any], root: Path, cohort: Cohort) -> Keys:
+def _keys(config: dict[str, Any], root: Path, cohort: Cohort) -> dict[str, str]:
     try:
         return step_keys(config, root)
     except ImageError:  # of a header whose voxels cannot be found
@@ -109,7 +110,7 @@ def _keys(config: dict[str, Any], root: Path, cohort: Cohort) -> Keys:
         raise
 
 
-def _forced(asked: Asked, base: Path, keys: Keys) -> list[str]:
+def _forced(asked: Asked, base: Path, keys: dict[str, str]) -> list[str]:
     """Options that make Snakemake do again what is stale, by contents: dates say nothing."""
     if base.is_dir() and any(base.glob("[0-9]*")) and not recorded_here(base):
         return ["--forceall"]  # of a version that kept no records, or a copy of another run
@@ -193,7 +194,9 @@ def _reproduce(asked: Asked, root: Path) -> int:
         config = {**parameters.model_dump(), "run": name}
         keys = _keys(config, root, cohort)
         forced = _forced(asked, base, keys)
-        command = _snakemake_command(asked, base / CONFIG, keys, forced)
+        # what the Snakefile need not find out again
+        known = [f"keys={json.dumps(keys)}", f"phantoms={json.dumps(cohort.is_phantom)}"]
+        command = _snakemake_command(asked, base / CONFIG, known, forced)
         same = _noted(base) == config
         if same and not (dry or forced) and _up_to_date(command, root, base):
             return _say_up_to_date(name, start)
@@ -209,7 +212,7 @@ def _reproduce(asked: Asked, root: Path) -> int:
         return 2
     try:
         if dry:
-            return _plan(asked, base, config, keys, forced)
+            return _plan(asked, base, config, known, forced)
         with supervised() as mark, own_folder(base, mark) as descriptor:
             with replacing(base / CONFIG) as temporary:
                 temporary.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -227,13 +230,15 @@ def _reproduce(asked: Asked, root: Path) -> int:
     return _said(status, name, start)
 
 
-def _plan(asked: Asked, base: Path, config: dict[str, Any], keys: Keys, forced: list[str]) -> int:
+def _plan(
+    asked: Asked, base: Path, config: dict[str, Any], known: list[str], forced: list[str]
+) -> int:
     """A dry run: what would be made; nothing of the run is written, its parameters neither."""
     free = taken(base) if base.is_dir() else nullcontext()
     with tempfile.TemporaryDirectory() as folder, free:
         path = Path(folder) / CONFIG
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-        command = _snakemake_command(asked, path, keys, forced)
+        command = _snakemake_command(asked, path, known, forced)
         return subprocess.run(command, cwd=base.parents[1], check=False).returncode
 
 

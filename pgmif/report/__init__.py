@@ -25,9 +25,10 @@ from pgmif.report.summary import findings, key_numbers, method_table
 from pgmif.report.tables import readable, tables_behind_claims
 from pgmif.runs.order import LAST, STEPS
 from pgmif.runs.parameters import Parameters
+from pgmif.runs.records import recorded_here
 from pgmif.runs.released import PHANTOMS
 from pgmif.runs.run import AS_WRITTEN
-from pgmif.runs.staleness import recorded_here, stale_steps, step_keys
+from pgmif.runs.staleness import stale_steps, step_keys
 from pgmif_core.files import replacing_folder
 from pgmif_core.images.modalities import FURTHER_MODALITIES
 from pgmif_core.methods.names import LEARNED, method_named

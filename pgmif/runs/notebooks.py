@@ -7,6 +7,7 @@ failed, 130 stopped by Ctrl-C.
 """
 
 import ast
+import json
 import logging
 import re
 import shlex
@@ -20,13 +21,15 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from pgmif.runs.order import STEPS
+from pgmif.runs.records import recorded
 from pgmif.runs.root import find_root
 
 # of glibc: by default it gives every large map back to the system, which clears each page before handing
 # it out again, 6 to 9 % of a training iteration; up to 512 MiB are kept, arrays over 64 MiB given back
 KEEP_FREED_MEMORY = f"MALLOC_TRIM_THRESHOLD_={512 << 20} MALLOC_MMAP_THRESHOLD_={64 << 20}"
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-PROGRESS = re.compile(r"^\s*(\d+ of \d+ patients.*|epoch +\d+.*)$", re.MULTILINE)
+PROGRESS = re.compile(r"^\s*(\d+ of \d+ \w+ .*|epoch +\d+.*)$", re.MULTILINE)
 
 
 def rule_command(notebook: str, extra: str = "") -> str:
@@ -36,6 +39,19 @@ def rule_command(notebook: str, extra: str = "") -> str:
         f"{KEEP_FREED_MEMORY} OMP_NUM_THREADS={{threads}} {python} -m pgmif.runs.notebooks {notebook} "
         f"{{log:q}} {{output:q}} --values {{params.values:q}} --key {{params.key}} {extra}"
     )
+
+
+def declared_parameters(notebook: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that a notebook's parameters cell declares."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    tree = ast.parse("".join(tagged[0]["source"]))
+    names = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)]
+    names += [n.target.id for n in tree.body if isinstance(n, ast.AnnAssign)]
+    wildcards = {step.wildcard for step in STEPS.values()}  # each rule's own, not values of the run
+    return {name: config[name] for name in names if name in config and name not in wildcards}
 
 
 def cells_not_executed(notebook: dict[str, Any]) -> list[int]:
@@ -129,8 +145,6 @@ def main(
     chosen = {**ast.literal_eval(values), **{name: yaml.safe_load(value) for name, _, value in pairs}}
     if not key:
         raise typer.Exit(execute_notebook(name, output, chosen))
-    from pgmif.runs.staleness import recorded  # it imports pandas, which takes a while
-
     with recorded(name, key, output, products or []) as record:
         status = execute_notebook(name, output, chosen)
         record.done = status == 0

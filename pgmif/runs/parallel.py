@@ -53,13 +53,14 @@ def _placed(dask_scheduler: str) -> Iterator[None]:
 
 def each_patient(
     work: Callable[[str], Any], subjects: Sequence[str], workers: int = 0, dask_scheduler: str = "",
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print, kind: str = "patients",
 ) -> list[Any]:
     """Run `work(subject)` for all subjects over processes, single-threaded inside each.
 
     `workers` 0 takes as many as there are cores. With `dask_scheduler` (tcp://host:port) the cluster's
     workers do it; they must see the same folders. A patient whose worker dies is begun anew
-    elsewhere: `work` keeps what is finished. Raises ClusterError where there is no such cluster.
+    elsewhere: `work` keeps what is finished. `kind` names in the lines of progress what is counted.
+    Raises ClusterError where there is no such cluster.
     """
     start = time.perf_counter()
     results = []
@@ -75,7 +76,7 @@ def each_patient(
             done = len(results)
             if done == len(subjects) or done % max(1, len(subjects) // 10) == 0:
                 seconds = time.perf_counter() - start
-                say(f"{done:3d} of {len(subjects)} patients ({subject}), {seconds:.0f} s")
+                say(f"{done:3d} of {len(subjects)} {kind} ({subject}), {seconds:.0f} s")
     return results
 
 

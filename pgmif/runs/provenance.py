@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from pgmif.runs.order import STEPS
+from pgmif.runs.records import MADE_FROM
 from pgmif.runs.run import Run
 from pgmif_core.files import file_hash, write_json
 
 PACKAGES = ("pgmif", "torch", "numpy", "scipy", "SimpleITK", "nibabel", "pandas", "papermill")
-MADE_FROM = "PGMIF_MADE_FROM"  # environment: the key of the step that runs
 
 
 def _commit(root: Path) -> str:

@@ -115,7 +115,8 @@ def unet_table(run: Run) -> pd.DataFrame:
     A killed run goes on after the last input that was finished.
     """
     p = run.parameters
-    done = each_patient(partial(_rows_of, run), unet_inputs(run), p.workers, p.dask_scheduler)
+    done = each_patient(partial(_rows_of, run), unet_inputs(run), p.workers, p.dask_scheduler,
+                        kind="methods")
     return pd.DataFrame([row for rows in done for row in rows])
 
 

@@ -3,7 +3,8 @@
 import json
 
 from pgmif.runs.order import STEPS
-from pgmif.runs.staleness import RECORDS, stale_steps
+from pgmif.runs.records import RECORDS
+from pgmif.runs.staleness import stale_steps
 
 
 def test_every_step_has_its_rule(root):

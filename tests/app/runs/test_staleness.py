@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from helpers.cohorts import study
 
-from pgmif.runs.staleness import declared_parameters
+from pgmif.runs.notebooks import declared_parameters
 from pgmif_core.images.volumes import write_image
 
 RULES = ["cohort", "preprocessing", "training", "pgmif_plus", "baseline_comparison", "cnr_boxplots",
