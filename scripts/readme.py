@@ -29,26 +29,42 @@ def short_rows(phantom: Path, real: Path) -> list[str]:
     """Markdown table of some methods on both cohorts, with the CNR that the paper prints."""
     lines = ["| | phantoms: CNR | Q T1w / T2w | printed CNR | real heads: CNR | Q T1w / T2w |",
              "|---|---|---|---|---|---|"]
-    tables = [(pd.read_csv(f / "table_cnr.csv").set_index("method"),
-               pd.read_csv(f / "table_sobel.csv").set_index(["method", "reference"])["median"])
-              for f in (phantom, real)]
+    printed = pd.read_csv(phantom / "table_cnr.csv").set_index("method")["paper_median"]
     for name in SHOWN:
         cells = [method_named(name).label]
-        for k, (cnr, sobel) in enumerate(tables):
-            q = f"{sobel[name, 'T1w']:.2f} / {sobel[name, 'T2w']:.2f}"
-            cells += [f"{cnr.loc[name, 'median']:.2f}", q]
-            cells += [number(cnr.loc[name, "paper_median"], 2)] if k == 0 else []
+        for folder in (phantom, real):
+            q = [Found(folder, "table_sobel", name, f"q_{m}") for m in ("t1w", "t2w")]
+            cells += [f"{Found(folder, 'table_cnr', name, 'cnr'):range}", f"{q[0]:short} / {q[1]:short}"]
+            cells += [number(printed[name], 2)] if folder == phantom else []
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _seeds(folder: Path) -> str:
-    """The range of PGMIF's median CNR over seeds, in brackets; nothing before 12 has run."""
-    if not (folder / SPREAD).exists():
-        return ""
-    spread = pd.read_csv(folder / SPREAD)
-    row = spread[(spread["method"] == TARGET) & (spread["measure"] == "cnr")].iloc[0]
-    return f" ({row['lowest']:.2f} to {row['highest']:.2f} over {row['seeds']:.0f} seeds)"
+class Found:
+    """A median over patients: of a trained method the median over seeds, with its range, once 12 has
+    run; else that of the one training there is."""
+
+    def __init__(self, folder: Path, table: str, method: str, measure: str):
+        rows = pd.read_csv(folder / f"{table}.csv")
+        if "reference" in rows:
+            rows = rows[rows["reference"].str.lower() == measure.removeprefix("q_")]
+        self.median = float(rows.set_index("method").loc[method, "median"])
+        self.seeds, self.range = 1, (self.median, self.median)
+        if (folder / SPREAD).exists():
+            spread = pd.read_csv(folder / SPREAD)
+            own = spread[(spread["method"] == method) & (spread["measure"] == measure)]
+            for row in own.itertuples():
+                self.median, self.range = row.median, (row.lowest, row.highest)
+                self.seeds = row.seeds
+
+    def __format__(self, form: str) -> str:
+        """`short`: the median; `range`: and in brackets the range; `words`: and of how many seeds."""
+        if form == "short" or self.seeds == 1:
+            return f"{self.median:.2f}"
+        low, high = (f"{value:.2f}" for value in self.range)
+        if form == "range":
+            return f"{self.median:.2f} ({low}–{high})"
+        return f"{self.median:.2f} ({low} to {high} over {self.seeds} seeds)"
 
 
 def _patients(cohort: tuple[Path, str]) -> str:
@@ -88,35 +104,53 @@ def _verdicts(folder: Path, where: str) -> str:
     claims = counted(pd.read_csv(folder / OVER_SEEDS))
     count = claims["verdict"].value_counts()
     testable = count.sum() - count.get("cannot be tested", 0)
+    bound = claims["at_printed_in"].dropna().map(lambda text: len(set(text.split(" of "))) == 1)
+    turned = int((claims["depends_on"] != "nothing").sum())
+    seeds = str(claims["holds_in"].iloc[0]).split()[-1]
     return (f"on {where} {count.get('holds', 0)} of the paper's {testable} testable statements hold "
-            f"with all of {_seeds_of(claims)} training seeds, {count.get('not reproduced', 0)} with "
-            f"none, and {count.get('depends on the seed', 0)} depend on the seed")
+            f"with all of {seeds} training seeds ({bound.sum()} of {len(bound)} at the printed P),"
+            f" {count.get('not reproduced', 0)} with none, and {count.get('depends on the seed', 0)} "
+            f"depend on the seed; {turned} of these verdicts turn where σ or the Sobel operator is read "
+            "otherwise")
 
 
-def _seeds_of(claims: pd.DataFrame) -> str:
-    return str(claims["holds_in"].iloc[0]).split()[-1]
-
-
-def answer(phantom: Path, real: Path) -> list[str]:
-    """What README says of both cohorts: what speaks for the method beside what speaks against it."""
+def _one_seed(phantom: Path) -> str:
+    """What one training says, as long as there are no more."""
     claims = counted(pd.read_csv(phantom / "table_claims.csv"))
     bound = claims["at_printed_p"].value_counts()
     verdicts = claims["verdict"].value_counts()
     turned = int((claims["depends_on"] != "nothing").sum())
     untested = verdicts.get("cannot be tested", 0)
+    return (
+        "With one training seed, which is no verdict, of the paper's "
+        f"{verdicts.sum() - untested} testable statements {verdicts.get('holds', 0)} hold on the "
+        f"phantoms and {verdicts.get('not reproduced', 0)} do not; {untested} cannot be tested. "
+        f"At the P values that it prints {bound.get('holds', 0)} of {bound.sum()} hold. "
+        f"{turned or 'None'} of these verdicts turn{'s' if turned < 2 else ''} where σ or the Sobel "
+        "operator is read otherwise "
+        "([`table_claims.csv`](figures/phantom/table_claims.csv) says which, and why). "
+    )
+
+
+def answer(phantom: Path, real: Path) -> list[str]:
+    """What README says of both cohorts: what speaks for the method beside what speaks against it."""
     over, said, within = [], [], []
     cohorts = tuple(zip((phantom, real), COHORTS.values(), strict=True))
     for folder, where in cohorts:
         cnr, inside = (_medians(folder, table) for table in ("table_cnr", "table_cnr_within"))
-        within.append(f"{inside[TARGET]:.2f} beside {inside['t2w']:.2f} of T2w on {where}")
-        said.append(f"on {where} PGMIF's median CNR is {cnr[TARGET]:.2f}{_seeds(folder)} beside "
+        mine = Found(folder, "table_cnr", TARGET, "cnr")
+        within.append(f"{Found(folder, 'table_cnr_within', TARGET, 'cnr_within'):range} beside "
+                      f"{inside['t2w']:.2f} of T2w on {where}")
+        said.append(f"on {where} PGMIF's median CNR is {mine:words} beside "
                     f"{cnr['t2w']:.2f} of T2w untouched and {_untrained(cnr)}")
         over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
-    seeds = [] if not over else [
-        f"**Do the paper's claims hold?** {over[0][0].upper()}{'; '.join(over)[1:]} "
-        f"([which, in how many, why](figures/phantom/{OVER_SEEDS}))."]
+    lead = [] if not over else [
+        f"**Do the paper's claims hold?** {over[0][0].upper()}{'. '.join(over)[1:]} ("
+        + ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts) +
+        " say which, in how many, why)."]
+    of = "seed 0" if not over else "medians over the seeds (range)"
     return [
-        *seeds,
+        *lead,
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
         f"within slices it is {' and '.join(within)} "
         "([`table_cnr_within.csv`](figures/phantom/table_cnr_within.csv)). "
@@ -126,15 +160,10 @@ def answer(phantom: Path, real: Path) -> list[str]:
         "its weights chosen with the contour known: what lies beyond that smooths, sharpens or brings "
         "slices to one scale ([`table_gain.csv`](figures/phantom/table_gain.csv), "
         "[`table_limit.csv`](figures/phantom/table_limit.csv)).",
-        "With one training seed, which is no verdict, of the paper's "
-        f"{verdicts.sum() - untested} testable statements {verdicts.get('holds', 0)} hold on the "
-        f"phantoms and {verdicts.get('not reproduced', 0)} do not; {untested} cannot be tested. "
-        f"At the P values that it prints {bound.get('holds', 0)} of {bound.sum()} hold. "
-        f"{turned or 'None'} of these verdicts turn{'s' if turned < 2 else ''} where σ or the Sobel "
-        "operator is read otherwise "
-        "([`table_claims.csv`](figures/phantom/table_claims.csv) says which, and why). All numbers are "
-        f"of {read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
-        f"seed 0, medians over test patients ({' and '.join(map(_patients, cohorts))}).",
+        *([] if over else [_one_seed(phantom)]),
+        "All numbers are of "
+        f"{read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
+        f"{of}, medians over test patients ({' and '.join(map(_patients, cohorts))}).",
     ]
 
 
