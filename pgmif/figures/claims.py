@@ -1,5 +1,6 @@
 """The claims of the paper as a picture of a table."""
 
+import re
 import textwrap
 
 import pandas as pd
@@ -14,7 +15,16 @@ COLUMNS = {  # of one seed, of several: what stands under which heading
     "holds_in": {"claim": "claim", "paper": "paper", "range": "median (range)", "verdict": "P < 0.05",
                  "holds_in": "holds in"},
 }
-LETTERS = {"claim": 56, "paper": 20, "here": 17, "range": 20}  # that fit into a cell
+LETTERS = {"claim": 56, "paper": 17, "here": 17, "range": 29}  # that fit into a cell
+WIDTHS = {"verdict": (0.4, 0.16, 0.14, 0.15, 0.15), "holds_in": (0.38, 0.13, 0.22, 0.17, 0.1)}
+
+
+def _range(median: float, lowest: float, highest: float) -> str:
+    """A median with its range in brackets, where there is one."""
+    if pd.isna(median):
+        return ""
+    whole = f"{median:.2g}" if lowest == highest else f"{median:.2g} ({lowest:.2g} to {highest:.2g})"
+    return re.sub(r"(^|[( ])-", r"\1−", whole)
 
 
 @in_style
@@ -24,11 +34,13 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
 
     A verdict that another reading of CNR or Q turns (`depends_on`) has an asterisk.
     """
-    headings = COLUMNS["holds_in" if "holds_in" in claims else "verdict"]
-    if "holds_in" in claims:
-        claims = claims.assign(range=[
-            "" if pd.isna(row.median) else f"{row.median:.2g} ({row.lowest:.2g}–{row.highest:.2g})"
-            for row in claims[["median", "lowest", "highest"]].itertuples()])
+    kind = "holds_in" if "holds_in" in claims else "verdict"
+    headings = COLUMNS[kind]
+    if kind == "holds_in":
+        numbers = claims[["median", "lowest", "highest"]].itertuples(index=False)
+        tested = claims["verdict"] != "cannot be tested"
+        claims = claims.assign(range=[_range(*row) for row in numbers],
+                               holds_in=claims["holds_in"].where(tested, ""))
     figure, axes = new_figure(PAGE_INCHES, 0.19 * len(claims) + 0.6)
     ax = axes[0, 0]
     ax.axis("off")
@@ -39,7 +51,7 @@ def claims_figure(claims: pd.DataFrame, label: str) -> Figure:
     turned = claims["depends_on"] != "nothing"
     shown["verdict"] += turned.map({True: " *", False: ""})
     table = ax.table(shown.to_numpy(), colLabels=list(headings.values()), loc="center", cellLoc="left",
-                     colWidths=[0.4, 0.16, 0.14, 0.15, 0.15])
+                     colWidths=WIDTHS[kind])
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():

@@ -30,10 +30,9 @@ def seeds_figure(medians: pd.DataFrame, patients: pd.DataFrame, label: str) -> F
             box["boxes"][0].set(facecolor=colour, alpha=0.5, linewidth=0.8)
             values = medians.loc[medians["method"] == method, measure]
             ax.plot(np.full(len(values), k + 0.18), values, "_", color=VERMILION, markersize=9,
-                    markeredgewidth=1.4, label="median of one seed" if k == 0 else None)
+                    markeredgewidth=1.4)
         ax.set_xticks(range(len(methods)), [method_named(m).label for m in methods], rotation=90)
         ax.set_title(title)
-    axes[0, 0].legend(frameon=False, fontsize=6)
     name_cohort(figure, label, f"boxes: {patients['subject'].nunique()} test patients, the run's own "
                 f"seed; orange: the cohort's median under each of {medians['seed'].nunique()} seeds")
     return figure

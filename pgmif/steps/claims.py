@@ -186,8 +186,8 @@ def _fusion_claims(fusion: pd.DataFrame, within: bool) -> list[dict[str, Any]]:
     ending = "_within" if within else ""
     cnr, gain, limit = (fusion[name + ending] for name in ("cnr", "gain", "limit"))
     cases = (
-        ("fusing raises PGMIF's CNR above that of one source alone", gain,
-         f"{gain.median():+.2f}", "than with one source in every place, the better of them"),
+        ("fusing adds to PGMIF's CNR of one source alone", gain,
+         f"{gain.median():+.2f}", "than with one source in every place, the better one"),
         ("PGMIF's CNR is above that of the best linear mix", cnr - limit,
          f"{cnr.median():.2f} : {limit.median():.2f}",
          "than any sum of the sources, its weights chosen with the contour known"),

@@ -165,7 +165,7 @@ def test_what_fusing_itself_gives_is_two_rows_that_do_not_count(
     assert why in rows["why"].iloc[0]
     assert len(counted(table)) == len(counted(claims_table(cnr, sobel, 0.02)))
     inside = claims_table(cnr, sobel, 0.02, fusion, within=True).set_index("claim")
-    assert inside.loc["fusing raises PGMIF's CNR above that of one source alone", "value"] == 2 * rows[
+    assert inside.loc["fusing adds to PGMIF's CNR of one source alone", "value"] == 2 * rows[
         "value"].iloc[0]
     assert inside.loc["PGMIF's CNR is above that of the best linear mix", "verdict"] in (
         "not reproduced", "cannot be tested")
