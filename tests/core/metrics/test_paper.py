@@ -221,3 +221,25 @@ def test_one_slice_is_one_slice():
     assert both[0] == pytest.approx(both[1])
     with pytest.raises(TypeError, match="masked"):
         contrast_to_noise_ratio(np.ma.masked_array(picture), tumour, reference)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_share_between_slices_by_hand(scale):
+    image = scale * np.array([[[0.0, 4.0]], [[3.0, 7.0]], [[9.0, 9.0]]])  # means 2, 5; the third is none
+    reference = np.array([[[True, True]], [[True, True]], [[False, False]]])
+    assert between_slices_share(image, reference) == pytest.approx(2.25 / (2.25 + 4))
+    assert between_slices_share(image[:, None], reference[:, None]) == pytest.approx(0.36)
+    assert between_slices_share(np.full_like(image, scale), reference) == 0
+    assert between_slices_share(image * [[[1.0]], [[1.0]], [[5.0]]], reference) == pytest.approx(0.36)
+
+
+@pytest.mark.parametrize("level", [1e-6, 1.0, 1e6])
+def test_rounding_is_no_noise_whatever_the_scale(two_regions, level):
+    tumour, reference = two_regions
+    jitter = np.random.default_rng(0).uniform(-1, 1, tumour.shape)
+    image = level * (1 + 1e-14 * jitter)
+    image[tumour] = 2 * level
+    with pytest.raises(ValueError, match="σ = 0"):
+        contrast_to_noise_ratio(image, tumour, reference)
+    image[reference] = level * (1 + 1e-10 * jitter[reference])
+    assert contrast_to_noise_ratio(image, tumour, reference) > 1e9
