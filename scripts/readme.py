@@ -59,9 +59,9 @@ class Found:
 
     def __format__(self, form: str) -> str:
         """`short`: the median; `range`: and in brackets the range; `words`: and of how many seeds."""
-        if form == "short" or self.seeds == 1:
-            return f"{self.median:.2f}"
         low, high = (f"{value:.2f}" for value in self.range)
+        if form == "short" or self.seeds == 1 or (form == "range" and low == high):
+            return f"{self.median:.2f}"
         if form == "range":
             return f"{self.median:.2f} ({low}–{high})"
         return f"{self.median:.2f} ({low} to {high} over {self.seeds} seeds)"
@@ -110,7 +110,7 @@ def _verdicts(folder: Path, where: str) -> str:
     return (f"on {where} {count.get('holds', 0)} of the paper's {testable} testable statements hold "
             f"with all of {seeds} training seeds ({bound.sum()} of {len(bound)} at the printed P),"
             f" {count.get('not reproduced', 0)} with none, and {count.get('depends on the seed', 0)} "
-            f"depend on the seed; {turned} of these verdicts turn where σ or the Sobel operator is read "
+            f"depend on the seed; {turned} of these verdicts turn{'s' * (turned == 1)} where σ or the Sobel operator is read "
             "otherwise")
 
 
@@ -146,9 +146,10 @@ def answer(phantom: Path, real: Path) -> list[str]:
         over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
     lead = [] if not over else [
         f"**Do the paper's claims hold?** {over[0][0].upper()}{'. '.join(over)[1:]} ("
-        + ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts) +
-        " say which, in how many, why)."]
-    of = "seed 0" if not over else "medians over the seeds (range)"
+        + ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts
+                    if (folder / OVER_SEEDS).exists()) + ": which, in how many, why)."]
+    of = "medians over the seeds (range)" if len(over) == len(cohorts) else \
+        f"of {' and '.join(w for f, w in cohorts if not (f / OVER_SEEDS).exists())} with seed 0 alone"
     return [
         *lead,
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
