@@ -110,8 +110,8 @@ def _verdicts(folder: Path, where: str) -> str:
     return (f"on {where} {count.get('holds', 0)} of the paper's {testable} testable statements hold "
             f"with all of {seeds} training seeds ({bound.sum()} of {len(bound)} at the printed P),"
             f" {count.get('not reproduced', 0)} with none, and {count.get('depends on the seed', 0)} "
-            f"depend on the seed; {turned} of these verdicts turn{'s' * (turned == 1)} where σ or the Sobel operator is read "
-            "otherwise")
+            f"depend on the seed; {turned} of these verdicts turn{'s' * (turned == 1)} where σ or the "
+            "Sobel operator is read otherwise")
 
 
 def _one_seed(phantom: Path) -> str:
