@@ -30,5 +30,5 @@ def test_fmi_window_is_a_share(values):
     h = entr(p).sum(axis=1)
     shared = float(_shared(p[:1].T, h[:1], p[1:].T, h[1:])[0])
     assert 0 <= shared <= 1
-    # in single precision, whose last bit tells the two apart: 26 of 30,000 were off by 1e-5, none by 3e-5
+    # single precision, whose last bit tells the two apart: of 30,000 26 were off by 1e-5, none by 3e-5
     assert shared == pytest.approx(joint_information(*p), abs=1e-4)
