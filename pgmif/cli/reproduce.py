@@ -195,7 +195,7 @@ def _reproduce(asked: Asked, root: Path) -> int:
         keys = _keys(config, root, cohort)
         forced = _forced(asked, base, keys)
         # what the Snakefile need not find out again
-        known = [f"keys={json.dumps(keys)}", f"phantoms={json.dumps(cohort.is_phantom)}"]
+        known = [f"keys={json.dumps(keys)}", f"phantoms={cohort.is_phantom}"]
         command = _snakemake_command(asked, base / CONFIG, known, forced)
         same = _noted(base) == config
         if same and not (dry or forced) and _up_to_date(command, root, base):
