@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from helpers.cohorts import manifest
 from helpers.commands import main
 from helpers.dicoms import into_air
+from helpers.pipelines import run
 
 from pgmif_core.files import taken
 from pgmif_core.images.volumes import write_image
@@ -189,3 +190,14 @@ def test_outside_of_a_clone_a_run_is_refused(tmp_path, command):
     assert "expected a clone of the pgmif repository" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("arguments", "figure"), [
+    ([], "figure_0_phantoms.png"), (["--manifest", "m.csv"], "figure_0_cohort.png"),
+])
+def test_a_plan_names_the_figure_of_its_own_kind_of_cohort(root, patients, arguments, figure):
+    named = [str(patients / a) if a.endswith(".csv") else a for a in arguments]
+    done = run(root, "--profile", "smoke", *named, "--set", "run=planned", "--", "--dry-run",
+               "--quiet", "progress")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(re.findall(r"figure_0_\w+\.png", done.stdout + done.stderr)) == {figure}
