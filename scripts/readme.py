@@ -14,7 +14,7 @@ from all_results import COHORTS, SPREAD, number
 
 from pgmif.runs.parameter_files import read_parameters
 from pgmif.runs.root import find_root
-from pgmif.steps.claims import counted
+from pgmif.steps.claims import FUSING, counted
 from pgmif_core.methods.names import NOT_IN_COMPARISON, TARGET, method_named
 
 BEGIN, END = "<!-- results: scripts/readme.py -->", "<!-- end of results -->"
@@ -84,18 +84,21 @@ def _medians(folder: Path, table: str) -> pd.Series:
 
 
 def _fusing(folder: Path, where: str) -> str:
-    """What PGMIF makes of one source alone beside what it makes of both, which method gains most by the
-    second and which loses most, and the limit of a mix."""
+    """What the second source changes for PGMIF, over the seeds once they are there, which method gains
+    most by it and which loses most, and the limit of a mix."""
     gains = pd.read_csv(folder / "table_gain.csv").set_index("method")
     gains = gains.drop([n for n in NOT_IN_COMPARISON if n in gains.index])
     own, most, least = (gains.loc[name] for name in (
         TARGET, gains["gain"].idxmax(), gains["gain"].idxmin()))
     limits = pd.read_csv(folder / "table_limit.csv")["over_better"]
-    return (f"on {where} PGMIF makes {own['cnr_t2w_alone']:.2f} of T2w alone, {own['cnr']:.2f} of both "
-            f"(more in {own['gained']:.0f} of {own['n']:.0f} patients; of the {len(gains)} methods "
-            f"{(gains['gain'] > 0).sum()} gain in the median patient, {most['label']} most "
-            f"({most['gain']:+.2f}), {least['label']} least ({least['gain']:+.2f})), and the best "
-            "linear mix reaches "
+    mine = f"{own['gain']:+.2f}"
+    if (folder / OVER_SEEDS).exists():
+        row = pd.read_csv(folder / OVER_SEEDS).set_index("claim").loc[FUSING]
+        mine = f"{row['median']:+.2f} ({row['lowest']:+.2f} to {row['highest']:+.2f} over the seeds)"
+    return (f"on {where} PGMIF's CNR changes by {mine} in the median patient ({own['gained']:.0f} of "
+            f"{own['n']:.0f} gain with seed 0); {(gains['gain'] > 0).sum()} of the "
+            f"{len(gains)} methods gain, {most['label']} most ({most['gain']:+.2f}), "
+            f"{least['label']} least ({least['gain']:+.2f}); and the best linear mix reaches "
             f"{limits.median():.2f} ({limits.min():.2f} to {limits.max():.2f}) times the better source")
 
 
@@ -107,29 +110,12 @@ def _verdicts(folder: Path, where: str) -> str:
     bound = claims["at_printed_in"].dropna().map(lambda text: len(set(text.split(" of "))) == 1)
     turned = int((claims["depends_on"] != "nothing").sum())
     seeds = str(claims["holds_in"].iloc[0]).split()[-1]
+    depend = int(count.get("depends on the seed", 0))
     return (f"on {where} {count.get('holds', 0)} of the paper's {testable} testable statements hold "
             f"with all of {seeds} training seeds ({bound.sum()} of {len(bound)} at the printed P),"
-            f" {count.get('not reproduced', 0)} with none, and {count.get('depends on the seed', 0)} "
-            f"depend on the seed; {turned} of these verdicts turn{'s' * (turned == 1)} where σ or the "
-            "Sobel operator is read otherwise")
-
-
-def _one_seed(phantom: Path) -> str:
-    """What one training says, as long as there are no more."""
-    claims = counted(pd.read_csv(phantom / "table_claims.csv"))
-    bound = claims["at_printed_p"].value_counts()
-    verdicts = claims["verdict"].value_counts()
-    turned = int((claims["depends_on"] != "nothing").sum())
-    untested = verdicts.get("cannot be tested", 0)
-    return (
-        "With one training seed, which is no verdict, of the paper's "
-        f"{verdicts.sum() - untested} testable statements {verdicts.get('holds', 0)} hold on the "
-        f"phantoms and {verdicts.get('not reproduced', 0)} do not; {untested} cannot be tested. "
-        f"At the P values that it prints {bound.get('holds', 0)} of {bound.sum()} hold. "
-        f"{turned or 'None'} of these verdicts turn{'s' if turned < 2 else ''} where σ or the Sobel "
-        "operator is read otherwise "
-        "([`table_claims.csv`](figures/phantom/table_claims.csv) says which, and why). "
-    )
+            f" {count.get('not reproduced', 0)} with none, and {depend} "
+            f"depend{'s' * (depend == 1)} on the seed; {turned} of these verdicts "
+            f"turn{'s' * (turned == 1)} where σ or the Sobel operator is read otherwise")
 
 
 def answer(phantom: Path, real: Path) -> list[str]:
@@ -144,24 +130,22 @@ def answer(phantom: Path, real: Path) -> list[str]:
         said.append(f"on {where} PGMIF's median CNR is {mine:words} beside "
                     f"{cnr['t2w']:.2f} of T2w untouched and {_untrained(cnr)}")
         over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
-    lead = [] if not over else [
-        f"**Do the paper's claims hold?** {over[0][0].upper()}{'. '.join(over)[1:]} ("
-        + ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts
-                    if (folder / OVER_SEEDS).exists()) + ": which, in how many, why)."]
+    lists = ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts
+                      if (folder / OVER_SEEDS).exists())
     of = "medians over the seeds (range)" if len(over) == len(cohorts) else \
         f"of {' and '.join(w for f, w in cohorts if not (f / OVER_SEEDS).exists())} with seed 0 alone"
     return [
-        *lead,
+        f"**Do the paper's claims hold?** {over[0][0].upper()}{'. '.join(over)[1:]} ({lists}: which, in "
+        "how many, why).",
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
         f"within slices it is {' and '.join(within)} "
         "([`table_cnr_within.csv`](figures/phantom/table_cnr_within.csv)). "
         "The real ones are brains, not nasopharynx.",
-        "**What does fusing itself give?** Of CNR, "
+        "**What does fusing itself give?** Against the same method fed with the better source alone, "
         f"{'; '.join(_fusing(*cohort) for cohort in cohorts)}, "
         "its weights chosen with the contour known: what lies beyond that smooths, sharpens or brings "
         "slices to one scale ([`table_gain.csv`](figures/phantom/table_gain.csv), "
         "[`table_limit.csv`](figures/phantom/table_limit.csv)).",
-        *([] if over else [_one_seed(phantom)]),
         "All numbers are of "
         f"{read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
         f"{of}, medians over test patients ({' and '.join(map(_patients, cohorts))}).",

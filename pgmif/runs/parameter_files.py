@@ -52,5 +52,3 @@ def read_parameters(path: str | Path, **overrides: Any) -> Parameters:
         return check_parameters({"profile": path.stem, **values, **overrides})
     except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from None
-
-

@@ -8,7 +8,7 @@ import difflib
 import json
 import types
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -133,7 +133,7 @@ class Parameters(BaseModel):
         1, description="11_seeds trains with the run's seed plus this"
     )
 
-    replicate_methods: list[str] = Field(
+    replicate_methods: list[Literal[LEARNED]] = Field(
         [], description="learned methods that 11_seeds trains; empty: all that the run has"
     )
 
@@ -154,10 +154,6 @@ class Parameters(BaseModel):
         if self.reference_nearest_mm >= self.reference_farthest_mm:
             raise ValueError(f"reference_nearest_mm {self.reference_nearest_mm} is not below "
                              f"reference_farthest_mm {self.reference_farthest_mm}")
-        unknown = [name for name in self.replicate_methods if name not in LEARNED]
-        if unknown:
-            raise ValueError(f"replicate_methods: expected some of {', '.join(LEARNED)}, found "
-                             f"{', '.join(unknown)}")
         return self
 
 
@@ -217,14 +213,19 @@ def check_parameters(values: Mapping[str, Any]) -> Parameters:
         ) from None
 
 
+def _plain(annotation: Any) -> type:
+    """The type of a value, without its limits (Annotated) or choices (Literal)."""
+    first = (get_args(annotation) or (annotation,))[0]
+    return first if isinstance(first, type) else type(first)
+
+
 def parameter_line(name: str) -> str:
     """A parameter as a line of a notebook's cell: its type, its default, and what it means."""
     field = Parameters.model_fields[name]
     default = json.dumps(field.default) if isinstance(field.default, str) else repr(field.default)
     kind = type(field.default).__name__
-    if kind in ("list", "dict"):  # of what, without where it is defined: list[float]
-        inner = [(get_origin(a) and get_args(a)[0]) or a for a in get_args(field.annotation)]
-        kind += f"[{', '.join(a.__name__ for a in inner)}]"
+    if kind in ("list", "dict"):  # of what, as plain types: list[float]
+        kind += f"[{', '.join(_plain(inner).__name__ for inner in get_args(field.annotation))}]"
     return f"{name}: {kind} = {default}  # {field.description}"
 
 

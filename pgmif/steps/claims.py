@@ -17,6 +17,7 @@ from pgmif_core.metrics.paper import NO_CHANGE
 HOLDS, FAILS, UNTESTABLE = "holds", "not reproduced", "cannot be tested"
 COUNTED, IMPLIED = "yes", "no: the rows that compare two by two test it"
 BEYOND = "no: the paper does not test it"
+FUSING = "fusing adds to PGMIF's CNR of one source alone"
 NOTHING = "nothing"  # of a verdict that depends on no other reading
 SIGNIFICANCE = 0.05  # Methods, "Evaluation methods"
 SMALLEST_SAMPLE = 4  # below 4 against 4 no Mann-Whitney P can fall under 0.05
@@ -186,7 +187,7 @@ def _fusion_claims(fusion: pd.DataFrame, within: bool) -> list[dict[str, Any]]:
     ending = "_within" if within else ""
     cnr, gain, limit = (fusion[name + ending] for name in ("cnr", "gain", "limit"))
     cases = (
-        ("fusing adds to PGMIF's CNR of one source alone", gain,
+        (FUSING, gain,
          f"{gain.median():+.2f}", "than with one source in every place, the better one"),
         ("PGMIF's CNR is above that of the best linear mix", cnr - limit,
          f"{cnr.median():.2f} : {limit.median():.2f}",

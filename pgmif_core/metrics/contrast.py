@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pgmif_core.metrics.paper import ROUNDING, contrast_to_noise_ratio
+from pgmif_core.metrics.paper import ROUNDING, around_slice_means, contrast_to_noise_ratio
 
 
 class LinearLimit(NamedTuple):
@@ -43,7 +43,7 @@ def linear_limit(
     inside, outside = sources[:, tumour], sources[:, reference]
     difference = inside.mean(axis=1) - outside.mean(axis=1)
     if not pooled:
-        outside = _around_slice_means(sources, reference)
+        outside = np.stack([around_slice_means(source, reference) for source in sources])
     scale = outside.std(axis=1)
     correlation = np.atleast_2d(np.cov(outside / scale[:, None], bias=True))
     # sources that are copies of one another have many such sums, all as good
@@ -52,14 +52,6 @@ def linear_limit(
     total = np.abs(weights).sum()
     cnr = float(np.sqrt(max(float(direction @ (difference / scale)), 0.0)))
     return LinearLimit(cnr, tuple((weights / total if total else weights).tolist()))
-
-
-def _around_slice_means(sources: NDArray, reference: NDArray) -> NDArray[np.float64]:
-    """The reference's values of every source (m, pixels) less the mean of their slice."""
-    planes = reference.reshape(-1, *reference.shape[-2:])
-    stacks = sources.reshape(len(sources), *planes.shape)
-    parts = [stacks[:, k][:, plane] for k, plane in enumerate(planes) if plane.any()]
-    return np.concatenate([part - part.mean(axis=1, keepdims=True) for part in parts], axis=1)
 
 
 def generalized_cnr(
