@@ -117,13 +117,17 @@ def _finish(figure: Figure, axes: NDArray, table: pd.DataFrame, label: str) -> N
     patients, seeds = int(table["patients"].max()), table["seed"].nunique()
     name_cohort(figure, label, (
         f"iterations; medians over {patients} training patients left out, up to {seeds} "
-        f"seed{'s' if seeds > 1 else ''} (thin) and their median; dashed: T2w untouched"))
+        f"seed{'s' if seeds > 1 else ''} (thin) and, where all are there, their median; dashed: T2w "
+        "untouched"))
 
 
 def _lines(ax: Axes, part: pd.DataFrame, measure: str, colour: str, name: str) -> None:
     for _, line in part.groupby(["seed", "scale", "epsilon"]):
         ax.semilogx(line["iterations"], line[measure], color=colour, linewidth=0.5, alpha=0.6)
-    middle = part.groupby("iterations")[measure].median()
+    lengths = part.groupby("iterations")
+    # seeds that go on alone would seem to move the median
+    whole = lengths["seed"].nunique() == part["seed"].nunique()
+    middle = lengths[measure].median()[whole]
     ax.semilogx(middle.index, middle, "o-", color=colour, markersize=2.5, label=name)
 
 

@@ -11,19 +11,20 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
     """One row per case, length and measure with two seeds or more.
 
     `median`, `lowest`, `highest`: of the seeds' medians over patients left out. `cv_percent`: sample SD
-    between seeds ÷ |mean|. `moved_percent`: of the mean over seeds since the length before, as a part of
-    it. `settled`: "yes" where both are at most 5 %.
+    between seeds ÷ |mean|. `moved_percent`: of the mean since the length before, as a part of it, over
+    the seeds that reached both; NaN where none did. `settled`: "yes" where both are at most 5 %.
     """
     rows = []
     for case, part in table.groupby(CASE, sort=False):
-        before = None
+        before = part.iloc[:0].set_index("seed")[list(MEASURES)]
         for iterations, seeds in part.groupby("iterations"):
             if len(seeds) < 2:
                 continue
-            means = seeds[list(MEASURES)].mean()
-            cv = 100 * seeds[list(MEASURES)].std() / means.abs()
-            moved = 100 * (means / before - 1).abs() if before is not None else means * float("nan")
-            before = means
+            own = seeds.set_index("seed")[list(MEASURES)]
+            cv = 100 * own.std() / own.mean().abs()
+            both = own.index.intersection(before.index)
+            moved = 100 * (own.loc[both].mean() / before.loc[both].mean() - 1).abs()
+            before = own
             rows += [{
                 **dict(zip(CASE, case, strict=True)), "iterations": iterations, "measure": name,
                 "seeds": len(seeds), "median": seeds[name].median(), "lowest": seeds[name].min(),

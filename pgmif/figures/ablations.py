@@ -1,5 +1,7 @@
 """Figures of one decision varied (09), and of the ideas of PGMIF+ (03)."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -40,13 +42,15 @@ def ablation_figure(
     values = sorted(table["value"].unique())
     place = dict(zip(values, values if not logarithmic else range(len(values)), strict=True))
     for ax, measure in zip(axes[0], measures, strict=True):
-        for k, method in enumerate(ordered_methods(table["method"])):
+        drawn = Counter[str]()  # by colour: methods of one colour differ in their lines
+        for method in ordered_methods(table["method"]):
             part = table[table["method"] == method].groupby("value")[measure]
             low, middle, high = np.array([quartiles(v) for _, v in part]).T
             x = [place[v] for v in part.groups]
             colour = KIND_COLOURS[method_named(method).kind]
-            ax.plot(x, middle, color=colour, linestyle=LINES[k % len(LINES)], marker="o", markersize=3,
-                    label=method_named(method).label)
+            ax.plot(x, middle, color=colour, linestyle=LINES[drawn[colour] % len(LINES)], marker="o",
+                    markersize=3, label=method_named(method).label)
+            drawn[colour] += 1
             ax.fill_between(x, low, high, color=colour, alpha=0.10, linewidth=0)
         if untouched is not None:
             for _, row in untouched.iterrows():

@@ -125,6 +125,26 @@ def test_seeds_agree_and_training_stands_still_by_hand():
     assert table[["lowest", "median", "highest"]].iloc[0].tolist() == [1, 2, 3]
 
 
+def test_a_seed_that_stops_earlier_moves_nothing():
+    """The mean of those that go on is compared with their own mean before."""
+    from studies.length import KEYS
+    from studies.length_figure import SHOWN, length_figures
+    from studies.length_tables import MEASURES, agreement
+
+    values = {100: (1.0, 1.0, 7.0), 200: (1.0, 1.02), 400: (1.5,)}
+    rows = [dict(zip(KEYS, ("pgmif", 1.0, 0.1, "paper", seed, False, n, True), strict=True),
+                 patients=10, **dict.fromkeys({*MEASURES, *SHOWN}, value))
+            for n, own in values.items() for seed, value in enumerate(own)]
+    table = agreement(pd.DataFrame(rows)).query("measure == 'cnr'")
+    assert table["iterations"].tolist() == [100, 200]
+    np.testing.assert_allclose(table["moved_percent"], [np.nan, 1.0], atol=1e-9)
+    assert table["settled"].tolist() == ["no", "yes"]
+    figure = length_figures(pd.DataFrame(rows), {}, "a cohort", {})["figure_length"]
+    lines = figure.axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [
+        [100, 200, 400], [100, 200], [100], [100]]  # each seed, and the median where all are
+
+
 def test_a_region_is_said_to_be_of_its_commonest_tissue():
     from studies.reference import summary
 
