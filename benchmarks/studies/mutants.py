@@ -11,14 +11,15 @@ printed. Exit code 1 where less than 95 % are caught.
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+import pytest
 from joblib import Parallel, delayed
 
 from pgmif.runs.root import find_root
@@ -50,6 +51,11 @@ MODULES = {
 COPIED = ("pgmif_core", "pgmif", "tests", "params", "published", "notebooks", "benchmarks", "weights")
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
 TARGET, PATIENCE_S = 95.0, 300
+# tests begin in a copy of a process that has read the large libraries, which takes most of a small test
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload([
+    "torch", "SimpleITK", "pandas", "scipy.stats", "scipy.ndimage", "skimage.metrics", "matplotlib.pyplot",
+    "lightning_fabric", "pydicom", "nibabel", "pytest", "hypothesis"])
 
 
 def copy_of(root: Path, folder: Path) -> None:
@@ -61,24 +67,32 @@ def copy_of(root: Path, folder: Path) -> None:
             shutil.copy(path, folder / path.name)
 
 
+def run_tests(folder: str, tests: list[str]) -> None:
+    """Leave with pytest's exit code for `tests` on the copy in `folder`; for a process of its own."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("pgmif", "pgmif_core", "tests")]:
+        del sys.modules[name]  # those of the root, which this module needs itself
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = sys.path[0] = folder
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not browser",
+               "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
+    os._exit(int(pytest.main([*options, *(f"tests/{t}" for t in tests)])))
+
+
 def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
-    """caught or survived; also caught where the tests do not end."""
+    """caught or survived; also caught where the tests do not end, or cannot begin."""
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        copy_of(root, folder)
-        (folder / module).write_text(mutant.text)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-                   "-p", "no:xdist", "-m", "not slow and not browser", *(f"tests/{t}" for t in tests)]
-        alone = {**os.environ, "PYTHONPATH": name, "OMP_NUM_THREADS": "1",
-                 "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, check=False,
-                                  timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            return "caught"
-    if done.returncode not in (0, 1):  # neither passed nor failed: collected nothing, or could not begin
-        return "caught" if b"Error" in done.stdout else f"no verdict ({done.returncode})"
-    return "caught" if done.returncode else "survived"
+        copy_of(root, Path(name))
+        (Path(name) / module).write_text(mutant.text)
+        run = FORKED.Process(target=run_tests, args=(name, tests))
+        run.start()
+        run.join(PATIENCE_S)
+        if run.is_alive():
+            run.kill()
+            run.join()
+    return "survived" if run.exitcode == pytest.ExitCode.OK else "caught"
 
 
 def chosen(root: Path, module: str, most: int) -> list[Mutant]:
@@ -102,10 +116,14 @@ def main() -> int:
     wanted = {m: t for m, t in MODULES.items() if not options.modules or Path(m).stem in options.modules}
     jobs = [(module, mutant, tests) for module, tests in wanted.items()
             for mutant in chosen(root, module, options.most)]
-    works = (delayed(verdict)(root, *job) for job in jobs)
+    for module, tests in wanted.items():
+        untouched = Mutant((root / module).read_text(), 0, "", "")
+        if verdict(root, module, untouched, tests) != "survived":
+            sys.exit(f"{module}: its tests fail, or take over {PATIENCE_S} s, without a fault: mend them")
+    works = Parallel(options.processes, prefer="threads", return_as="generator")
+    found = works(delayed(verdict)(root, *job) for job in jobs)
     rows = []
-    for (module, mutant, _), said in zip(jobs, Parallel(options.processes, return_as="generator")(works),
-                                         strict=True):
+    for (module, mutant, _), said in zip(jobs, found, strict=True):
         rows.append({"module": module, "verdict": said})
         if said != "caught":
             print(f"{said}: {module}:{mutant.number}: {mutant.change}: {mutant.line}", flush=True)
