@@ -243,3 +243,17 @@ def test_rounding_is_no_noise_whatever_the_scale(two_regions, level):
         contrast_to_noise_ratio(image, tumour, reference)
     image[reference] = level * (1 + 1e-10 * jitter[reference])
     assert contrast_to_noise_ratio(image, tumour, reference) > 1e9
+
+
+@pytest.mark.parametrize("level", [1e-6, 1.0, 1e6])
+def test_a_mean_is_none_only_by_rounding_whatever_the_scale(level):
+    for rounding in (0.0, 1e-13):
+        with pytest.raises(ValueError, match="mean"):
+            inter_patient_cv([level, -level * (1 - rounding), 0.0])
+    found = inter_patient_cv([level, -level * (1 - 1e-10)])
+    assert found == pytest.approx(100 * math.sqrt(2) / 0.5e-10, rel=1e-4)
+    assert inter_patient_cv([level, 3 * level]) == pytest.approx(100 / math.sqrt(2))  # two are enough
+    with pytest.raises(ValueError, match="one value per patient"):
+        inter_patient_cv([level])
+    with pytest.raises(ValueError, match="mean"):
+        inter_patient_cv([0.0, 0.0])
