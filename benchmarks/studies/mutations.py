@@ -69,8 +69,10 @@ class Source:
 
 
 def _working(node: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that decide something: not those of docstrings, annotations, imports and errors."""
+    """Nodes that decide something: not docstrings, annotations, imports, errors, a zip's `strict`."""
     if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr):
+        return
+    if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: a guard for who writes
         return
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "keywords" if

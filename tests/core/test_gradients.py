@@ -63,10 +63,17 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(lambda x: gradient_norm(image_gradient(x)), image)
 
 
-@pytest.mark.parametrize("epsilon", [0.0, -1.0])
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, float("inf"), float("nan")])
 def test_epsilon_must_be_positive(epsilon):
     with pytest.raises(ValueError, match="epsilon must be positive"):
         normalized_gradient(torch.rand(4, 4), epsilon)
+
+
+def test_the_least_epsilon_is_the_least_number_of_the_type():
+    least = torch.finfo(torch.float32).smallest_normal
+    assert normalized_gradient(torch.eye(3), least).square().sum() > 0
+    with pytest.raises(ValueError, match=r"the least number of torch\.float32"):
+        normalized_gradient(torch.eye(3), 0.9 * least)
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (16, 16), (5, 12)])

@@ -196,6 +196,15 @@ def test_shapes_are_checked_while_tests_run():
         intensity_weighted_mse(torch.rand(2, 3, 8, 8), torch.rand(2, 2, 8, 8))
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_of_equally_strong_edges_the_first_source_counts(count):
+    across = torch.arange(6.0, dtype=torch.float64).expand(1, 1, 6, 6)
+    sources = torch.cat([across, across.mT, across.mT][:count], dim=1)
+    assert float(maximum_gradient_loss(across, sources, 1e-9)) == pytest.approx(-30 / 36)
+    # both are equally strong but in the last column and row, where one of them ends
+    assert float(maximum_gradient_loss(across.mT, sources, 1e-9)) == pytest.approx(-5 / 36)
+
+
 def test_weights_can_be_learned_and_have_to_be_numbers():
     fused, sources = torch.rand(2, 1, 9, 9), torch.rand(2, 2, 9, 9)
     weights = torch.tensor([1.0, 8.0], requires_grad=True)

@@ -62,6 +62,11 @@ SINGLE: dict[str, Callable] = {
     "words for weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, ("1", "8"), 0.03),
     "a table of weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, r(2, 2), 0.03),
     "three weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, (1, 2, 3), 0.03),
+    "bytes for weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, b"18", 0.03),
+    "a word among weights": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, (1, "8"), 0.03),
+    "one weight in a tensor": lambda: losses.weighted_gradient_loss(IMAGE, PAIR, r(1), 0.03),
+    "whole weights in a tensor": lambda: losses.weighted_gradient_loss(
+        IMAGE, PAIR, torch.tensor([1, 8]), 0.03),
     "another reduction": lambda: losses.pixelwise_gradient_loss(IMAGE, IMAGE, 0.03, "max"),
     "two volumes unasked": lambda: losses.weighted_gradient_loss(VOLUME, VOLUMES, (1, 8), 0.03),
     "a generator fed 0 to 255": lambda: networks.Generator(2, 4).eval()(255 * PAIR),
@@ -96,11 +101,29 @@ SINGLE: dict[str, Callable] = {
     "correlation of NaN": lambda: metrics.contrast_correlation(X * np.nan, np.stack([X, X]), A),
     "correlation of unequal": lambda: metrics.contrast_correlation(X, X, A),
 }
+# what an error has to name
+TOLD: dict[str, tuple[Callable, str]] = {
+    "a row for an image": (lambda: gradients.image_gradient(r(4)), "tensor (…, h, w)"),
+    "an image for a volume": (lambda: gradients.image_gradient(r(4, 4), 3), "tensor (…, d, h, w)"),
+    "an image for its gradient": (lambda: gradients.gradient_norm(r(2, 4)), "tensor (…, 2, h, w)"),
+    "an image for a volume's": (lambda: gradients.gradient_norm(r(3, 4, 4), 3), "(…, 3, d, h, w)"),
+    "too few axes of a volume": (lambda: gradients.gradient_norm(r(3, 4, 4), 3), "expected a tensor"),
+}
+
+
+def told(call: Callable, word: str) -> None:
+    """Call what must be refused with `word`."""
+    try:
+        call()
+    except ValueError as error:
+        if word not in str(error):
+            raise RuntimeError(f"not told {word!r}: {error}") from error
+        raise
 
 
 def tries() -> dict[str, Callable]:
     """Every call by its name."""
-    found = dict(SINGLE)
+    found = SINGLE | {name: lambda c=call, w=word: told(c, w) for name, (call, word) in TOLD.items()}
     for name, function in {**TWO_LOSSES, **MANY_LOSSES}.items():
         for what, (fused, sources) in WRONG_PAIRS.items():
             found[f"{name}: {what}"] = lambda f=function, a=fused, b=sources: f(a, b)
