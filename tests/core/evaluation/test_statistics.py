@@ -24,8 +24,9 @@ def test_mann_whitney_is_exact_and_two_sided():
     result = mann_whitney(high, low)
     assert result.u == 100
     assert result.p == pytest.approx(2 / math.comb(20, 10))
-    tied = mann_whitney([1, 2, 2, 3], [2, 2, 4, 5])
-    assert 0 < tied.p <= 1
+    tied = [1, 2, 2, 3], [2, 2, 4, 5]
+    assert mann_whitney(*tied).p == stats.mannwhitneyu(*tied, method="asymptotic").pvalue
+    assert mann_whitney(*tied).p != stats.mannwhitneyu(*tied, method="exact").pvalue
 
 
 def test_mann_whitney_against_enumeration():
@@ -113,11 +114,23 @@ def test_bootstrap_interval_covers_and_is_honest_about_few_patients():
         low, high = bootstrap_interval(rng.normal(size=20), np.mean)
         inside += low <= 0 <= high
     assert inside >= 50
-    assert np.isnan(bootstrap_interval([1.0, 2, 3], np.median)).all()
+    assert np.isnan(bootstrap_interval([1.0, 2, 3, 4], np.median)).all()
+    assert np.isfinite(bootstrap_interval([1.0, 2, 3, 4, 5], np.mean)).all()
     assert np.isnan(bootstrap_interval([1.0] * 8, np.median)).all()
     low, high = bootstrap_interval([1, 2, 3, 3, 3, 3, 4, 5, 6, 7], np.median)  # no jackknife spread
     assert 1 <= low <= 3 <= high <= 7
-    assert bootstrap_interval(range(10), np.median) == bootstrap_interval(range(10), np.median)
+    assert bootstrap_interval(range(10), np.median) == bootstrap_interval(range(10), np.median, seed=0)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_bootstrap_interval_is_bca_whatever_the_scale(scale):
+    values = scale * np.array([0.0, 1, 3, 4, 9, 12])
+    found = bootstrap_interval(values, np.mean)
+    expected = [stats.bootstrap((values,), np.mean, n_resamples=9999, method=method,
+                                rng=np.random.default_rng(0)).confidence_interval
+                for method in ("BCa", "percentile")]
+    assert found == expected[0]
+    assert found != expected[1]
 
 
 def test_ranksum_is_that_of_matlab():

@@ -1,9 +1,11 @@
-"""A coefficient of variation whose mean is near zero says nothing."""
+"""What a row of a summary holds; a coefficient of variation whose mean is near zero says nothing."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from pgmif_core.evaluation.summary import shown_summary
+from pgmif_core.evaluation.statistics import bootstrap_interval
+from pgmif_core.evaluation.summary import p_versus, says_nothing, shown_summary, spread_of
 
 
 @pytest.mark.parametrize(("mean", "sd", "n", "empty"), [
@@ -18,3 +20,23 @@ def test_a_cv_whose_mean_is_near_zero_says_nothing(mean, sd, n, empty):
     assert shown["cv_low"].isna().tolist() == [empty, False]
     assert ("A" in note.split() or "A." in note.split()) is empty
     assert "B" not in note
+
+
+def test_the_bounds_of_a_cv_that_says_nothing():
+    cv = pd.Series([-1.0, 0.0, 0.5, 100.0, 100.5])  # of four patients: two standard errors are 100 %
+    assert says_nothing(cv, pd.Series([4] * 5)).tolist() == [True, True, False, False, True]
+
+
+def test_the_spread_of_a_skewed_distribution():
+    values = pd.Series([1.0, 2.0, 3.0, 5.0, 50.0, 60.0, 90.0])
+    row = spread_of(values)
+    assert [row[k] for k in ("n", "q1", "median", "q3")] == [7, 2.5, 5, 55]
+    assert (row["median_low"], row["median_high"]) == bootstrap_interval(values, np.median)
+    assert row["median_low"] != bootstrap_interval(values, np.mean).low
+
+
+def test_p_is_none_against_itself_and_of_one_patient():
+    low, high = pd.Series([1.0, 2.0]), pd.Series([3.0, 4.0])
+    assert p_versus(low, high, "t1w") == pytest.approx(1 / 3)  # 2 of the 6 orders are as extreme
+    for target, values, name in ((low, high, "pgmif"), (low[:1], high, "t1w"), (low, high[:1], "t1w")):
+        assert np.isnan(p_versus(target, values, name))

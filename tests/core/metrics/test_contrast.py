@@ -86,3 +86,20 @@ def test_gcnr_is_one_minus_the_overlap():
         assert generalized_cnr(sign * apart, ~tumour, tumour) == 1
     with pytest.raises(ValueError, match="reference: expected a mask"):
         generalized_cnr(image, tumour, tumour & ~tumour)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 20, 64, 1000])
+def test_levels_by_rice(count):
+    rng = np.random.default_rng(count)
+    image, tumour = rng.normal(size=3 * count), np.arange(3 * count) >= count
+    image[tumour] += 0.5
+    levels = {2: 3, 3: 3, 8: 4, 20: 5, 64: 8, 1000: 20}[count]
+    assert generalized_cnr(image, tumour, ~tumour) == generalized_cnr(image, tumour, ~tumour, levels)
+    # by hand: equally many pixels of the reference in each level, those beyond all others apart
+    known = np.sort(image[~tumour])
+    level = [-1 if x < known[0] else levels if x > known[-1]
+             else int((known < x).sum() * levels // count) for x in image]
+    overlap = sum(min(np.mean([b == k for b, t in zip(level, tumour, strict=True) if t]),
+                      np.mean([b == k for b, t in zip(level, tumour, strict=True) if not t]))
+                  for k in range(-1, levels + 1))
+    assert generalized_cnr(image, tumour, ~tumour) == pytest.approx(1 - overlap)
