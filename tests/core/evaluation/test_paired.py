@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from pgmif_core.evaluation.paired import measures_by_patient, paired_comparisons
-from pgmif_core.evaluation.statistics import holm
+from pgmif_core.evaluation.statistics import holm, mann_whitney, ranksum
 
 
 def tidy(n=8, seed=0):
@@ -19,6 +19,8 @@ def tidy(n=8, seed=0):
 
 def test_paired_comparisons():
     table = paired_comparisons(tidy())
+    assert list(table) == ["measure", "method", "n", "median_difference", "p_mann_whitney", "p_ranksum",
+                           "p_wilcoxon", "p_holm", "p_holm_all", "rank_biserial"]
     assert len(table) == 3 * 3 - 1  # T2w against itself is left out
     wide = tidy().pivot(index="subject", columns="method", values="cnr")
     row = table[(table["measure"] == "cnr") & (table["method"] == "pwa")].iloc[0]
@@ -29,6 +31,15 @@ def test_paired_comparisons():
     papers = (table["method"] == "pwa") | ((table["method"] == "t2w") & (table["measure"] == "cnr"))
     np.testing.assert_allclose(table.loc[papers, "p_holm"], holm(table.loc[papers, "p_wilcoxon"]))
     assert table.loc[~papers, "p_holm"].isna().all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_p_value_needs_two_patients(n):
+    table = paired_comparisons(tidy(n), columns=["cnr"])
+    wide = tidy(n).pivot(index="subject", columns="method", values="cnr")
+    for name, p in (("p_mann_whitney", lambda a, b: mann_whitney(a, b).p), ("p_ranksum", ranksum)):
+        expected = [p(wide["pgmif"], wide[m]) if n > 1 else np.nan for m in table["method"]]
+        np.testing.assert_allclose(table[name], expected)
 
 
 def test_measures_are_joined_by_patient_and_method():

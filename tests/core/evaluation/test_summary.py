@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from pgmif_core.evaluation.statistics import bootstrap_interval
-from pgmif_core.evaluation.summary import p_versus, says_nothing, shown_summary, spread_of
+from pgmif_core.evaluation.summary import (
+    beside_published,
+    p_versus,
+    says_nothing,
+    shown_summary,
+    spread_of,
+)
 
 
 @pytest.mark.parametrize(("mean", "sd", "n", "empty"), [
@@ -40,3 +46,16 @@ def test_p_is_none_against_itself_and_of_one_patient():
     assert p_versus(low, high, "t1w") == pytest.approx(1 / 3)  # 2 of the 6 orders are as extreme
     for target, values, name in ((low, high, "pgmif"), (low[:1], high, "t1w"), (low, high[:1], "t1w")):
         assert np.isnan(p_versus(target, values, name))
+
+
+@pytest.mark.parametrize("cvs", [(27.0, np.nan), (np.nan, np.nan)])
+def test_a_summary_beside_the_papers(cvs):
+    ours = pd.DataFrame({"method": ["t1w", "pgmif", "other"], "median": [1.0, 2.0, 3.0]})
+    printed = pd.DataFrame({"method": ["pgmif", "t1w"], "median": [1.208, 1.044], "q1": [1.175, 0.957],
+                            "q3": [1.381, 1.179], "p_versus_pgmif": [np.nan, 0.02], "cv_percent": cvs})
+    table = beside_published(ours, printed)
+    assert list(table)[:3] == ["method", "label", "median"]
+    assert table["label"].tolist() == ["T1w", "PGMIF", "other"]
+    assert table["paper_median"].tolist()[:2] == [1.044, 1.208]
+    assert table.loc[2].filter(like="paper_").isna().all()
+    assert ("paper_cv_percent" in table) is bool(np.isfinite(cvs[0]))
