@@ -57,6 +57,14 @@ def test_trivial_filters_are_what_they_say(patient):
     assert all(x.min() >= 0 and x.max() <= 1 for x in found.values())
 
 
+def test_the_sweep_is_that_of_the_documentation():
+    swept = [(family, amount) for family, amount, _ in trivial_images(np.zeros((1, 9, 9)))]
+    assert swept == [("filtered", x) for x in (
+        -2.5, -2.0, -1.5, -1.2, -1.0, -0.8, -0.6, -0.5, -0.4, 0.0,
+        0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)] + [
+        ("stretched", x) for x in (1.0, 1.25, 1.5, 2.0, 3.0)]
+
+
 def test_trivial_rows_measure_as_everywhere_else(patient):
     table = pd.DataFrame(trivial_rows(patient, ("T1w", "T2w"))).set_index(["source", "family", "amount"])
     row = table.loc[("T2w", "filtered", 0.0)]
