@@ -44,6 +44,12 @@ def test_margin_counts_every_part_of_a_curve_that_turns_back():
     assert margin_above(np.array([0.65, 1.9]), folded) == pytest.approx(0.2)
 
 
+def test_margin_where_two_settings_are_equally_sharp():
+    level = np.array([[0.4, 2.0], [0.6, 1.5], [0.6, 1.0], [0.9, 0.5]])
+    for q, margin in ((0.6, 0.5), (0.5, 0.25)):
+        assert margin_above(np.array([q, 2.0]), level) == pytest.approx(margin)
+
+
 def test_trivial_filters_are_what_they_say(patient):
     image = patient.sources[:, 1]
     found = {(family, amount): x for family, amount, x in trivial_images(image)}
@@ -52,6 +58,7 @@ def test_trivial_filters_are_what_they_say(patient):
     blurred = np.stack([ndimage.gaussian_filter(x, 1.0, mode="nearest") for x in image])
     np.testing.assert_allclose(found["filtered", -1.0], blurred, atol=1e-6)
     np.testing.assert_allclose(found["filtered", 1.0], (2 * image - blurred).clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(found["stretched", 1.5], (1.5 * image).clip(0, 1), atol=1e-6)
     amounts = [a for family, a, _ in trivial_images(image) if family == "filtered"]
     assert amounts == sorted(amounts)
     assert all(x.min() >= 0 and x.max() <= 1 for x in found.values())
@@ -83,6 +90,15 @@ def test_a_stretch_that_saturates_the_reference_is_left_out(patient):
     assert not curves(table)["cnr"].isna().any()
 
 
+def test_curves_are_medians_where_every_patient_has_a_cnr():
+    keys = {"source": "T1w", "family": "filtered"}
+    table = pd.DataFrame([{**keys, "amount": amount, "subject": s, "cnr": cnr, "q_t2w": q}
+                          for amount, missing in ((0.0, 1.0), (1.0, np.nan))
+                          for s, cnr, q in (("a", 1.0, 0.1), ("b", 2 * missing, 0.2), ("c", 9.0, 0.9))])
+    pd.testing.assert_frame_equal(curves(table), pd.DataFrame([{**keys, "amount": 0.0, "cnr": 2.0,
+                                                                "q_t2w": 0.2}]))
+
+
 def made_up(shift):
     rng = np.random.default_rng(2)
     base = rng.normal(2, 0.3, 12)
@@ -108,6 +124,32 @@ def test_verdicts(shift, verdict):
     assert row["verdict"] == verdict
     if verdict != "not distinguishable":
         assert row["margin"] == pytest.approx(shift + 0.08, abs=0.03)
+
+
+@pytest.mark.parametrize(("margin", "above", "below"), [
+    (0.012, 1, 0), (0.01, 0, 0), (0.008, 0, 0), (-0.008, 0, 0), (-0.01, 0, 0), (-0.012, 0, 1)])
+def test_nearer_than_a_hundredth_is_on_the_curve(margin, above, below):
+    trivial = pd.DataFrame([{"subject": s, "source": "T2w", "family": "filtered", "amount": a,
+                             "cnr": 0.0, "q_t2w": 0.46 + 0.1 * a} for s in "abcde" for a in (0.0, 1.0)])
+    measures = pd.DataFrame([{"subject": s, "method": m, "cnr": c, "q_t2w": 0.5}
+                             for s in "abcde"
+                             for m, c in (("pwa", margin), ("moi", 1.0), ("pgmif", 0.0))])
+    table = standing_table(measures, trivial)
+    assert table["method"].tolist() == ["pwa", "moi", "pgmif"]  # in the order given
+    assert table[["above_share", "below_share"]].iloc[0].tolist() == [above, below]
+    assert table["margin"].tolist() == [margin, 1, 0]
+
+
+def test_a_row_holds_the_medians_of_the_cohort_itself():
+    measures, trivial = made_up(0.5)
+    rng = np.random.default_rng(4)
+    measures["q_t2w"] = rng.uniform(0.3, 0.7, 12)
+    measures["cnr"] += rng.normal(0, 1, 12)
+    row = standing_table(measures, trivial).iloc[0]
+    medians = measures[["q_t2w", "cnr"]].median().to_numpy()
+    assert row[["q", "cnr"]].tolist() == medians.tolist()
+    curve = trivial.groupby("amount")[["q_t2w", "cnr"]].median().to_numpy()
+    assert row["margin"] == pytest.approx(margin_above(medians, curve))
 
 
 @pytest.mark.parametrize("patients", [1, 3])
