@@ -1,5 +1,6 @@
 """Step 10: the paper's claims, one row each: what it printed, what is found here, holds or not."""
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,9 +66,10 @@ def _rank_claim(
     absent = [_label(n) for n in names if n not in rows.index]
     names = tuple(n for n in names if n in rows.index)
     mine, winner = rows.loc[TARGET, column], _best(table, column, (TARGET, *names), largest)
+    ahead = operator.gt if largest else operator.lt
     controls = [
         _label(n) for n in rows.index
-        if method_named(n).kind == "control" and (rows.loc[n, column] > mine) == largest
+        if method_named(n).kind == "control" and ahead(rows.loc[n, column], mine)
         and not (column == "cv_percent" and says_nothing(rows[column], rows["n"])[n])
     ]
     why = f"best of the compared: {_label(winner)} ({rows.loc[winner, column]:.3g})"

@@ -190,5 +190,8 @@ def test_ellipse_covers_bootstrapped_medians():
     draws = np.random.default_rng(1).integers(40, size=(3000, 40))
     medians = np.median(values[draws], axis=1) - np.median(values, axis=0)
     inside = (((medians @ axes.T) / (np.array([width, height]) / 2)) ** 2).sum(axis=1) <= 1
-    assert 0.85 < inside.mean() <= 1
-    assert median_ellipse(values[:3]) is None
+    assert inside.mean() == pytest.approx(0.95, abs=0.02)
+    scaled = median_ellipse(values * 1e-3)  # of any size
+    assert scaled == pytest.approx((1e-3 * width, 1e-3 * height, angle))
+    assert median_ellipse(values[:4]) is None
+    assert median_ellipse(values[:5]) is not None

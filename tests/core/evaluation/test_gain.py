@@ -37,13 +37,28 @@ def test_the_gain_is_that_of_patients_over_their_better_source():
     rows = pd.DataFrame([
         {"subject": s, "method": "average", "fed": fed, "cnr": value, "cnr_within": 2 * value,
          "gcnr": 0.5, "auc": 0.6}
-        for s, values in {"a": (3.0, 1.0, 2.0), "b": (1.0, 4.0, 2.0), "c": (5.0, 1.0, 4.5)}.items()
+        for s, values in {"a": (3.0, 1.0, 2.0), "b": (1.0, 4.0, 2.0), "c": (9.0, 1.0, 8.5),
+                          "d": (2.0, 2.0, 1.0), "e": (9.0, 0.5, 8.0)}.items()
         for fed, value in zip(("all", "T1w", "T2w"), values, strict=True)
     ])
     row = gain_summary(rows).iloc[0]
     assert (row["cnr"], row["cnr_t1w_alone"], row["cnr_t2w_alone"]) == (3.0, 1.0, 2.0)
-    assert (row["gain"], row["gain_within"], row["gained"], row["n"]) == (0.5, 1.0, 2, 3)
-    assert row["label"] == "Direct average"
+    assert (row["gain"], row["gain_within"], row["gained"], row["n"]) == (0.5, 1.0, 3, 5)
+    assert row[:2].tolist() == ["average", "Direct average"]
+
+
+def test_within_slices_steps_between_them_do_not_count(patient):
+    stepped = patient.sources + 0.05 * np.arange(5, dtype=np.float32)[:, None, None, None]
+    stepped = patient._replace(sources=stepped)
+    rows = pd.DataFrame(gain_rows(stepped, ("T1w", "T2w"), {"average": (METHODS["average"], None)}))
+    row = rows.set_index("fed").loc["T2w"]
+    within = cnr(stepped.sources[:, 1], stepped, pooled=False)
+    assert row["cnr_within"] == pytest.approx(within, rel=1e-4)
+    assert row["cnr_within"] > 1.2 * row["cnr"]
+    limit = limit_row(stepped, ("T1w", "T2w"))
+    assert limit["limit_within"] > 1.2 * limit["limit"]
+    flat = limit_row(patient, ("T1w", "T2w"))
+    assert limit["limit_within"] == pytest.approx(flat["limit_within"], rel=1e-4)
 
 
 def test_the_limit_stands_over_the_better_source(patient):
