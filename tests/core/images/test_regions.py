@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from references.literal_regions import literal_head, literal_region
 from scipy import ndimage
 
+from pgmif_core.images import regions
 from pgmif_core.images.regions import head_mask, reference_region
 
 
@@ -174,3 +178,39 @@ def test_an_unknown_choice_of_region_is_refused():
     sources, tumour, _ = head_scene()
     with pytest.raises((ValueError, TypeError), match=r"tissue.*slice"):
         reference_region(sources, tumour, (3, 1, 1), choice="calm")
+
+
+@pytest.mark.parametrize("fill", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_head_is_that_of_loops_over_pixels(seed, fill):
+    rng = np.random.default_rng(seed)
+    sources = ndimage.gaussian_filter(rng.normal(size=(1 + seed % 3, 3, 15, 18)), (0, 0, 1.5, 1.5))
+    sources[0, 0, :2, :3] = sources.min() - 3  # ringing
+    if seed == 5:
+        sources[1] = 0.7  # a source without signal
+    assert np.array_equal(head_mask(sources, fill), literal_head(sources, fill))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["tissue", "slice"]), st.booleans(), st.booleans())
+def test_the_region_is_that_of_loops_over_pixels(seed, choice, partly, ranged):
+    rng = np.random.default_rng(seed)
+    slices, modalities = rng.integers(1, 6), rng.integers(1, 4)
+    sources = ndimage.gaussian_filter(rng.normal(size=(modalities, slices, 17, 19)), (0, 0, 1.5, 1.5))
+    sources += rng.normal(0, 0.1, sources.shape)
+    spacing = tuple(rng.choice([1.0, 1.5, 2.0], 3))
+    head = rng.random((slices, 17, 19)) > 0.003
+    tumour = np.zeros(head.shape, bool)
+    tumour[: max(1, slices - 1), 7:9, 6:9] = True
+    asked = {"window": 5.0, "nearest": 2.0, "farthest": 9.0, "choice": choice,
+             "imaged": rng.random(head.shape) > 0.003 if partly else None,
+             "ranges": np.sort(rng.normal(size=(slices, modalities, 2))) if ranged else None}
+    expected = literal_region(sources, tumour, spacing, head=head, **asked)
+    own = {f"{k}_mm" if k in ("window", "nearest", "farthest") else k: v for k, v in asked.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "head_mask", lambda _: head)
+        if expected is None:
+            with pytest.raises(ValueError, match="expected a 5 mm window"):
+                reference_region(sources, tumour, spacing, **own)
+        else:
+            assert np.array_equal(reference_region(sources, tumour, spacing, **own), expected)
