@@ -72,6 +72,21 @@ def test_reference_against_a_slow_search():
     assert np.array_equal(reference[0], expected)
 
 
+@pytest.mark.parametrize("choice", ["tissue", "slice"])
+@pytest.mark.parametrize(("left", "reached"), [(33, True), (32, False), (50, True), (51, False)])
+def test_how_near_and_how_far_by_default(left, reached, choice):
+    """One window is calm: its nearest pixel 3 mm or 2 from the tumour, its centre 25 mm or 26."""
+    sources = np.random.default_rng(0).uniform(0.3, 1, (2, 1, 30, 90))
+    sources[..., :2, :] = 0
+    tumour = np.zeros((1, 30, 90), bool)
+    tumour[0, 10, 30] = True
+    calm = (0, slice(5, 15), slice(left, left + 10))
+    sources[:, *calm] = 0.6
+    region = reference_region(sources, tumour, (3.0, 1.0, 1.0), choice=choice)
+    assert region.sum() == 100
+    assert bool(region[calm].all()) is reached
+
+
 def tissue_scene():
     """Five slices with a tumour beside a calm tissue that is always there and three calmer mosaics.
 
@@ -181,14 +196,17 @@ def test_an_unknown_choice_of_region_is_refused():
 
 
 @pytest.mark.parametrize("fill", [False, True])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_the_head_is_that_of_loops_over_pixels(seed, fill):
     rng = np.random.default_rng(seed)
-    sources = ndimage.gaussian_filter(rng.normal(size=(1 + seed % 3, 3, 15, 18)), (0, 0, 1.5, 1.5))
-    sources[0, 0, :2, :3] = sources.min() - 3  # ringing
+    smooth = ndimage.gaussian_filter(rng.normal(size=(1 + seed % 3, 3, 25, 28)), (0, 0, 1, 1))
+    sources = np.maximum(smooth, 0) + rng.normal(0, 0.03, smooth.shape)  # half of it is air
+    sources[0, 0, :2, :3] = -0.4  # ringing
     if seed == 5:
         sources[1] = 0.7  # a source without signal
-    assert np.array_equal(head_mask(sources, fill), literal_head(sources, fill))
+    head = head_mask(sources, fill)
+    assert np.array_equal(head, literal_head(sources, fill))
+    assert 0.05 < head.mean() < 0.95
 
 
 @settings(max_examples=15, deadline=None)
