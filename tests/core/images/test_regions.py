@@ -164,6 +164,17 @@ def test_no_other_tissue_has_less_pooled_variance():
     assert found <= 1.05 * best
 
 
+def test_a_tissue_without_any_noise_is_one(monkeypatch):
+    sources = np.ones((1, 2, 20, 40))
+    sources[..., 20:] = -1  # numbers that nothing rounds
+    tumour = np.zeros((2, 20, 40), bool)
+    tumour[:, 8:12, 14:17] = True
+    monkeypatch.setattr(regions, "head_mask", lambda _: np.ones((2, 20, 40), bool))
+    region = reference_region(sources, tumour, (3.0, 1.0, 1.0), window_mm=5.0)
+    assert region.sum() == 50
+    assert np.ptp(sources[0][region]) == 0
+
+
 def test_distances_of_a_tissue_are_three_dimensional():
     sources, tumour = tissue_scene()
     tumour[:2] = tumour[3:] = False
