@@ -10,13 +10,16 @@ from hypothesis.extra.numpy import arrays
 
 from pgmif_core.images.patient import before_moving, place_sources
 from pgmif_core.images.slices import (
+    covered_slices,
     minmax_acquired,
     minmax_per_slice,
     normalised_slices,
     place_on_slices,
     slice_grid,
+    slice_ranges,
     upright,
 )
+from pgmif_core.images.volumes import resample
 from pgmif_core.images.windows import windowed
 
 
@@ -53,6 +56,53 @@ def test_minmax_per_slice(volume):
         else:
             assert after.min() == 0
             assert after.max() == pytest.approx(1)
+
+
+def literal_minmax(volume, imaged, floor):
+    """The range of every slice and what it makes of it, a pixel at a time."""
+    ranges, scaled = [], np.zeros(volume.shape)
+    for k, plane in enumerate(volume):
+        seen = [float(plane[p]) for p in np.ndindex(*plane.shape) if imaged[k][p]]
+        low, high = (min(seen), max(seen)) if seen else (0.0, 0.0)
+        if 0 < len(seen) < plane.size and floor <= low < floor + 0.01 * (high - low):
+            low = floor
+        ranges.append((low, high))
+        for p in np.ndindex(*plane.shape):
+            if imaged[k][p] and high > low:
+                scaled[k][p] = (plane[p] - low) / (high - low)
+    return ranges, scaled
+
+
+@settings(max_examples=80, deadline=None)
+@given(arrays(np.int16, (3, 4, 5), elements=st.sampled_from([-3, 0, 1, 2, 120, 150, 250])),
+       arrays(bool, (3, 4, 5), elements=st.sampled_from([True, True, True, False])),
+       st.sampled_from([0.0, -3.0, 1.0]), st.booleans())
+def test_ranges_and_slices_a_pixel_at_a_time(volume, imaged, floor, whole):
+    imaged[0] = True
+    imaged[1] &= not whole
+    volume = volume.astype(np.float32)
+    ranges, scaled = literal_minmax(volume, imaged, floor)
+    np.testing.assert_allclose(slice_ranges(volume, imaged, floor), ranges)
+    np.testing.assert_allclose(minmax_per_slice(volume, imaged, floor), scaled, atol=1e-6)
+    everywhere = np.ones(volume.shape, bool)
+    np.testing.assert_allclose(minmax_per_slice(volume), literal_minmax(volume, everywhere, 0.0)[1],
+                               atol=1e-6)
+
+
+def test_air_is_at_zero_where_nothing_else_is_said():
+    volume, imaged = np.arange(1.0, 201).reshape(1, 10, 20), np.ones((1, 10, 20), bool)
+    imaged[0, 9, 19] = False
+    assert slice_ranges(volume - 0.5, imaged).tolist() == [[0, 198.5]]
+    # outside its range after interpolation, which overshoots
+    acquired = sitk.GetImageFromArray(np.float32([[[-0.2, 0.5], [1.0, 1.3]]]))
+    planes = normalised_slices(acquired, acquired, minmax="acquired").planes
+    np.testing.assert_allclose(planes, [[[0, 0.5], [1, 1]]])
+
+
+def test_covered_slices_show_something_of_every_source():
+    sources = np.zeros((4, 2, 3, 5))
+    sources[0, :, 1, 2] = sources[1, 0, 0, 0] = sources[3] = 0.1
+    assert covered_slices(sources).tolist() == [True, False, False, True]
 
 
 def by_slice(image, change):
@@ -101,6 +151,8 @@ def test_gains_of_acquired_slices_matter_only_where_they_are_moved_first(odd):
 def test_minmax_refuses_nan():
     with pytest.raises(ValueError, match="NaN"):
         minmax_per_slice(np.full((1, 2, 2), np.nan))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        minmax_per_slice(np.array([[[0, 1], [2, np.inf]]]))
 
 
 @pytest.mark.parametrize(("size", "spacing"), [
@@ -123,8 +175,6 @@ def test_slice_grid_keeps_aspect_and_place(size, spacing):
 
 
 def test_a_slice_that_fits_is_not_interpolated():
-    from pgmif_core.images.volumes import resample
-
     image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, 192, 160), np.float32))
     placed = sitk.GetArrayFromImage(resample(image, slice_grid(image)))
     np.testing.assert_array_equal(placed[:, :, 16:176], sitk.GetArrayFromImage(image))
@@ -148,6 +198,25 @@ def test_thick_slices_keep_their_plane(coarse, plane):
     assert slice_grid(image, 32).GetSize()[2] == image.GetSize()[coarse]
     assert sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
         slice_grid(image, 32).GetDirection()) == plane
+
+
+@pytest.mark.parametrize(("coarse", "plane"), [(1.4, "LPS"), (1.5, "LPS"), (1.6, "PIR")])
+def test_slices_are_thick_from_one_and_a_half(coarse, plane):
+    image = sitk.Image([20, 22, 24], sitk.sitkFloat32)
+    image.SetSpacing([coarse, 1.0, 1.0])
+    assert sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
+        slice_grid(image, 32).GetDirection()) == plane
+
+
+@pytest.mark.parametrize(("pixels", "smoothed"), [(220, False), (240, True), (264, True)])
+def test_pixels_are_smoothed_where_they_grow_by_more_than_a_fifth(pixels, smoothed):
+    noise = np.random.default_rng(0).normal(0, 1, (2, pixels, pixels)).astype(np.float32)
+    image = sitk.GetImageFromArray(noise)
+    grid = slice_grid(image)
+    plain, placed = (sitk.GetArrayFromImage(f(image, grid)) for f in (resample, place_on_slices))
+    assert bool(placed.std() < 0.95 * plain.std()) is smoothed
+    if not smoothed:
+        np.testing.assert_array_equal(placed, plain)
 
 
 def test_fine_matrices_are_smoothed_before_they_shrink():
