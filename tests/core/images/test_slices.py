@@ -174,10 +174,22 @@ def test_slice_grid_keeps_aspect_and_place(size, spacing):
     assert np.abs(middles[0] - middles[1]).max() <= max(spacing) / 2 + 1e-9
 
 
-def test_a_slice_that_fits_is_not_interpolated():
-    image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, 192, 160), np.float32))
+@pytest.mark.parametrize(("height", "width"), [(192, 160), (192, 161), (161, 192), (155, 192)])
+@pytest.mark.parametrize("thickness", [1.0, 4.0])
+def test_a_slice_that_fits_is_not_interpolated(height, width, thickness):
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, height, width), np.float32))
+    image.SetSpacing((1.0, 1.0, thickness))
     placed = sitk.GetArrayFromImage(resample(image, slice_grid(image)))
-    np.testing.assert_array_equal(placed[:, :, 16:176], sitk.GetArrayFromImage(image))
+    top, left = ((192 - n) // 2 for n in (height, width))  # whole pixels of padding
+    np.testing.assert_array_equal(placed[:, top : top + height, left : left + width],
+                                  sitk.GetArrayFromImage(image))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.5), (1.5, 1.0), (1.0, 1.0012), (1.0012, 1.0)])
+def test_pixels_that_are_not_square_become_so(spacing):
+    image = sitk.Image([192, 192, 3], sitk.sitkFloat32)
+    image.SetSpacing((*spacing, 4.0))
+    assert slice_grid(image).GetSpacing() == pytest.approx((max(spacing), max(spacing), 4.0), rel=1e-9)
 
 
 @pytest.mark.parametrize("order", ["LPS", "RAS", "LAS", "RPI", "PIR", "LIP", "SLA"])
@@ -200,10 +212,12 @@ def test_thick_slices_keep_their_plane(coarse, plane):
         slice_grid(image, 32).GetDirection()) == plane
 
 
-@pytest.mark.parametrize(("coarse", "plane"), [(1.4, "LPS"), (1.5, "LPS"), (1.6, "PIR")])
-def test_slices_are_thick_from_one_and_a_half(coarse, plane):
+@pytest.mark.parametrize(("spacing", "plane"), [
+    ((1.4, 1, 1), "LPS"), ((1.6, 1, 1), "PIR"), ((2.0, 1.0, 1.4), "LPS"),
+    ((2.2, 1.0, 1.4), "PIR"), ((0.9, 1.2, 0.7), "LPS"), ((0.8, 1.4, 0.7), "LIP")])
+def test_slices_are_thick_from_one_and_a_half(spacing, plane):
     image = sitk.Image([20, 22, 24], sitk.sitkFloat32)
-    image.SetSpacing([coarse, 1.0, 1.0])
+    image.SetSpacing(list(map(float, spacing)))
     assert sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
         slice_grid(image, 32).GetDirection()) == plane
 
