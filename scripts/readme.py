@@ -22,7 +22,7 @@ SPEED_BEGIN, SPEED_END = "<!-- speed: scripts/readme.py -->", "<!-- end of speed
 
 
 SHOWN = ("t2w", "t2w_sharpened", "pgmif", "pgmif_literal", "pgmif_plus", "gmmci", "dlmwl")
-OVER_SEEDS = "table_claims_over_seeds.csv"
+OVER_SEEDS, UNET = "table_claims_over_seeds.csv", "table_unet.csv"
 
 
 def short_rows(phantom: Path, real: Path) -> list[str]:
@@ -63,7 +63,7 @@ class Found:
         if form == "short" or self.seeds == 1 or (form == "range" and low == high):
             return f"{self.median:.2f}"
         if form == "range":
-            return f"{self.median:.2f} ({low}–{high})"
+            return f"{self.median:.2f} ({low} to {high})"
         return f"{self.median:.2f} ({low} to {high} over {self.seeds} seeds)"
 
 
@@ -102,6 +102,16 @@ def _fusing(folder: Path, where: str) -> str:
             f"{limits.median():.2f} ({limits.min():.2f} to {limits.max():.2f}) times the better source")
 
 
+def _drawn(folder: Path, where: str) -> str:
+    """How well a small U-Net draws the tumour: on which image best, on which worst, PGMIF between."""
+    dice = pd.read_csv(folder / UNET).set_index("method")["dice"]
+    best, worst = (f"{method_named(name).label} ({dice[name]:.3f})"
+                   for name in (dice.idxmax(), dice.idxmin()))
+    return (f"on {where} best on {best}, worst on {worst}, {dice[TARGET]:.3f} on PGMIF, which "
+            f"{(dice > dice[TARGET]).sum()} of the {len(dice) - 1} others exceed, {dice['t2w']:.3f} on "
+            "T2w untouched")
+
+
 def _verdicts(folder: Path, where: str) -> str:
     """How many of the paper's statements hold with every seed, with none, with some."""
     claims = counted(pd.read_csv(folder / OVER_SEEDS))
@@ -132,11 +142,12 @@ def answer(phantom: Path, real: Path) -> list[str]:
         over += [_verdicts(folder, where)] if (folder / OVER_SEEDS).exists() else []
     lists = ", ".join(f"[{where}](figures/{folder.name}/{OVER_SEEDS})" for folder, where in cohorts
                       if (folder / OVER_SEEDS).exists())
-    of = "medians over the seeds (range)" if len(over) == len(cohorts) else \
-        f"of {' and '.join(w for f, w in cohorts if not (f / OVER_SEEDS).exists())} with seed 0 alone"
+    alone = " and ".join(w for f, w in cohorts if not (f / OVER_SEEDS).exists())
+    of = f"of {alone} with seed 0 alone" if alone else \
+        "of trained methods the median over the seeds (range)"
     return [
-        f"**Do the paper's claims hold?** {over[0][0].upper()}{'. '.join(over)[1:]} ({lists}: which, in "
-        "how many, why).",
+        "**Do the paper's claims hold?** " + ". ".join(text[0].upper() + text[1:] for text in over)
+        + f" ({lists}: which, in how many, why).",
         f"**Does it help?** With σ over all slices of the reference region {said[0]}; {said[1]}. With σ "
         f"within slices it is {' and '.join(within)} "
         "([`table_cnr_within.csv`](figures/phantom/table_cnr_within.csv)). "
@@ -146,6 +157,9 @@ def answer(phantom: Path, real: Path) -> list[str]:
         "its weights chosen with the contour known: what lies beyond that smooths, sharpens or brings "
         "slices to one scale ([`table_gain.csv`](figures/phantom/table_gain.csv), "
         "[`table_limit.csv`](figures/phantom/table_limit.csv)).",
+        f"**Does it help to draw the tumour?** Median Dice of a small U-Net trained on each image: "
+        f"{'; '.join(_drawn(*cohort) for cohort in cohorts if (cohort[0] / UNET).exists())} "
+        "([`table_unet.csv`](figures/phantom/table_unet.csv)).",
         "All numbers are of "
         f"{read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
         f"{of}, medians over test patients ({' and '.join(map(_patients, cohorts))}).",

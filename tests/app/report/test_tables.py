@@ -4,15 +4,11 @@ import pandas as pd
 
 from pgmif.report.tables import TESTS, heading, readable
 
-EVIDENCE = ("table_separation", "table_unet")
-
 
 def test_tables_are_in_words(root, page):
     for name in TESTS:
         for folder in ("phantom", "real_heads"):
             path = root / "figures" / folder / f"{name}.csv"
-            if folder == "real_heads" and name in EVIDENCE and not path.exists():  # of `make evidence`
-                continue
             table = readable(pd.read_csv(path))
             assert not [c for c in table if "_" in c], path
             for column in {"method", "measure", "against"} & set(table):
