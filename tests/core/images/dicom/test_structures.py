@@ -127,3 +127,22 @@ def test_names_with_brackets_and_another_frame_per_structure(tmp_path):
     data.save_as(path)
     with pytest.raises(ContourError, match="frame of reference"):
         rasterise(path, "GTV [MR]", grid)
+
+
+def test_without_frames_of_structures_the_files_own_counts(tmp_path):
+    grid = image(np.zeros((12, 80, 90)), (0.8, 0.9, 3.0))
+    grid.SetMetaData("frame-of-reference", "1.2.3")
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": lesions(grid, (5, 6))}, "1.2.3")
+    data = pydicom.dcmread(path)
+    del data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
+    for frame, refused in (("1.2.3", False), ("9.9.9", True), (None, False)):
+        if frame:
+            data.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = frame
+        else:
+            del data.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID
+        data.save_as(path)
+        if refused:
+            with pytest.raises(ContourError, match="frame of reference"):
+                rasterise(path, "GTV", grid)
+        else:
+            assert sitk.GetArrayFromImage(rasterise(path, "GTV", grid)).any()
