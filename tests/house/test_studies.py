@@ -198,6 +198,31 @@ def test_every_module_under_mutation_and_its_tests_are_there(root):
         assert all((root / "tests" / test).exists() for test in tests)
 
 
+def test_every_mutant_that_changes_nothing_is_one(root):
+    from studies.mutants import EQUIVALENT, MODULES
+    from studies.mutations import mutants_of
+
+    rows = pd.read_csv(EQUIVALENT, keep_default_na=False)
+    assert not rows.duplicated(["module", "line", "change"]).any()
+    assert (rows["why"].str.len() > 10).all()
+    for module, own in rows.groupby("module"):
+        assert module in MODULES
+        there = {(m.line, m.change) for m in mutants_of((root / module).read_text())}
+        assert set(zip(own["line"], own["change"], strict=True)) <= there
+
+
+@pytest.mark.slow
+def test_a_fault_is_caught_and_what_is_whole_is_not(root):
+    from studies.mutants import verdict
+    from studies.mutations import mutants_of
+
+    module = "pgmif_core/evaluation/summary.py"
+    text = (root / module).read_text()
+    (fault,) = (m for m in mutants_of(text) if m.change == "50 → 51")
+    for mutant, said in ((fault, "caught"), (fault._replace(text=text), "survived")):
+        assert verdict(root, module, mutant, ["core/evaluation/test_summary.py"]) == said
+
+
 @pytest.mark.parametrize(("subjects", "without", "left_out"), [
     (3, (), ["s2"]), (7, (), ["s5", "s6"]), (7, ("s6",), ["s4", "s5"]),
     (6, ("s1", "s2", "s3", "s4", "s5"), ["s0"]),
