@@ -36,6 +36,8 @@ MODULES = {
     "pgmif_core/metrics/paper.py": ["core/metrics/test_paper.py", "core/test_wrong_inputs.py"],
     "pgmif_core/metrics/contrast.py": ["core/metrics/test_contrast.py"],
     "pgmif_core/metrics/separation.py": ["core/metrics/test_separation.py"],
+    **{f"pgmif_core/metrics/{name}.py": [f"core/metrics/test_{name}.py", "core/metrics/test_standard.py"]
+       for name in ("edges", "information", "intensity", "perception", "standard")},
     "pgmif_core/images/regions.py": ["core/images/test_regions.py"],
     "pgmif_core/images/slices.py": ["core/images/test_slices.py"],
     "pgmif_core/images/registration.py": ["core/images/test_registration_decisions.py",
