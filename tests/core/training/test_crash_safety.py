@@ -69,7 +69,7 @@ def kill_at_random(store, whole, folder, kills, iterations):
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_training_killed_at_random_moments_ends_as_if_it_never_had_been(store, tmp_path, kills):
     iterations = 16 * kills  # a start gets some five further before it is killed
     small_training(store, tmp_path / "whole", iterations=iterations)
