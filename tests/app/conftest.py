@@ -1,8 +1,16 @@
 """Cohorts of two phantom patients as files, and the repository as working folder."""
 
 import pytest
+from helpers.registrations import registered_once
 
+from pgmif import one_patient
 from pgmif_core.images.volumes import write_image
+
+
+@pytest.fixture(autouse=True)
+def no_registration_twice(monkeypatch):
+    """A patient's images are registered by the first test that needs it."""
+    monkeypatch.setattr(one_patient, "register", registered_once)
 
 
 @pytest.fixture
