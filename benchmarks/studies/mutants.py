@@ -5,10 +5,10 @@ python benchmarks/studies/mutants.py [--modules paper claims …] [--most 40] [-
 Every comparison, sum, product, constant, `and`/`or`, `not`, sign and choice of least or largest in a
 module is turned once (`benchmarks/studies/mutations.py`), and the module's own tests run on that copy
 until one fails: then the mutant is caught. `--most` takes as many of each module, spread evenly; without
-it, all. Not counted: the `strict` of a zip, a guard for who writes, and mutants that change nothing that
-can be measured, which stand in equivalent_mutants.csv with the reason. Writes
-figures/phantom/table_mutants.csv, a row per module; survivors are printed. Exit code 1 where less than
-95 % are caught.
+it, all. Not counted: the `strict` of a zip, a guard for who writes, and those in equivalent_mutants.csv,
+each with the reason: they change nothing that can be measured, or a number that is free (draws, how many
+beginnings a search has). Writes figures/phantom/table_mutants.csv, a row per module; survivors are
+printed. Exit code 1 where less than 95 % are caught.
 """
 
 import argparse
