@@ -90,7 +90,8 @@ def run_tests(folder: str, tests: list[str]) -> None:
 
 
 def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
-    """caught or survived; also caught where the tests do not end, or cannot begin."""
+    """caught or survived; also caught where the tests cannot begin, or do not end. "no verdict" where
+    they were not run, or ended by anything but themselves."""
     with TemporaryDirectory() as name:
         copy_of(root, Path(name))
         (Path(name) / module).write_text(mutant.text)
@@ -100,7 +101,10 @@ def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
         if run.is_alive():
             run.kill()
             run.join()
-    return "survived" if run.exitcode == pytest.ExitCode.OK else "caught"
+            return "caught"
+    said = {pytest.ExitCode.OK: "survived", pytest.ExitCode.TESTS_FAILED: "caught",
+            pytest.ExitCode.INTERRUPTED: "caught"}  # by an error while they were collected
+    return said.get(run.exitcode, f"no verdict ({run.exitcode})")
 
 
 def chosen(root: Path, module: str, most: int) -> list[Mutant]:
@@ -120,6 +124,7 @@ def main() -> int:
     arguments.add_argument("--processes", type=int, default=os.cpu_count())
     arguments.add_argument("--profile", help="ignored: no run is looked at")
     options = arguments.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the tests: processes do the rest
     root = find_root(Path(__file__).parent)
     wanted = {m: t for m, t in MODULES.items() if not options.modules or Path(m).stem in options.modules}
     jobs = [(module, mutant, tests) for module, tests in wanted.items()

@@ -219,8 +219,10 @@ def test_a_fault_is_caught_and_what_is_whole_is_not(root):
     module = "pgmif_core/evaluation/summary.py"
     text = (root / module).read_text()
     (fault,) = (m for m in mutants_of(text) if m.change == "50 → 51")
-    for mutant, said in ((fault, "caught"), (fault._replace(text=text), "survived")):
-        assert verdict(root, module, mutant, ["core/evaluation/test_summary.py"]) == said
+    tests = ["core/evaluation/test_summary.py"]
+    for changed, said in ((fault.text, "caught"), (text, "survived"), ("1 +", "caught")):
+        assert verdict(root, module, fault._replace(text=changed), tests) == said
+    assert verdict(root, module, fault, ["core/not_there.py"]) == "no verdict (4)"
 
 
 @pytest.mark.parametrize(("subjects", "without", "left_out"), [
