@@ -16,7 +16,7 @@ COLUMNS = {  # of one seed, of several: what stands under which heading
                  "holds_in": "holds in"},
 }
 LETTERS = {"claim": 56, "paper": 17, "here": 17, "range": 29}  # that fit into a cell
-WIDTHS = {"verdict": (0.4, 0.16, 0.14, 0.15, 0.15), "holds_in": (0.38, 0.13, 0.22, 0.17, 0.1)}
+WIDTHS = {"verdict": (0.4, 0.16, 0.14, 0.15, 0.15), "holds_in": (0.38, 0.15, 0.22, 0.17, 0.08)}
 
 
 def _range(median: float, lowest: float, highest: float) -> str:
