@@ -41,10 +41,16 @@ def seed_tables(run: Run) -> dict[int, dict[str, pd.DataFrame]]:
         seed = first + replicate
         again = {name: pd.read_csv(folder / f"{name}.csv", **AS_WRITTEN).assign(seed=seed)
                  for name in own}
-        tables[seed] = {
-            name: pd.concat([table[~table["method"].isin(again[name]["method"])], again[name]])
-            for name, table in own.items()}
+        tables[seed] = made_again(own, again)
     return tables
+
+
+def made_again(
+    own: Mapping[str, pd.DataFrame], again: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """The tables of a run with the methods of `again` in the place of the same ones."""
+    return {name: pd.concat([table[~table["method"].isin(again[name]["method"])], again[name]])
+            for name, table in own.items()}
 
 
 def patient_measures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
