@@ -123,8 +123,8 @@ def main() -> None:
     limits = pd.read_csv(short.folder("07_frontier") / "limit.csv", **AS_WRITTEN)
     speed = pd.read_csv(short.folder("04_baseline_comparison") / "speed.csv")["seconds_per_pair"].iloc[0]
     claims = claims_over_seeds(short, tables, limits, speed)
-    spreads, verdicts = ([pd.read_csv(run.figures / f"table_{name}.csv", keep_default_na=False)
-                          for run in (short, full)] for name in ("seed_spread", "claims_over_seeds"))
+    spreads, verdicts = ([pd.read_csv(run.figures / ("table_" + name), keep_default_na=False)
+                          for run in (short, full)] for name in ("seed_spread.csv", "claims_over_seeds.csv"))
     medians = median_rows(spreads[0], spread, spreads[1])
     turned = verdict_rows(verdicts[0], claims, verdicts[1])
     write_table(medians, full.figures / MEDIANS)

@@ -38,7 +38,7 @@ def test_every_committed_figure_and_table_has_one_writer(root, monkeypatch):
 
     writers = generate.writers(root)
     assert "table_claims" in writers["10_claims"]
-    for folder in ("phantom", "real_heads"):
+    for folder in ("phantom", "phantom-paper", "real_heads"):
         for path in (root / "figures" / folder).glob("*_*"):
             makers = [m for m, names in writers.items() if any(fnmatch(path.stem, n) for n in names)]
             assert len(makers) == 1, (path.name, makers)

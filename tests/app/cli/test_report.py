@@ -6,17 +6,15 @@ import sys
 from helpers.commands import main
 
 
-def test_the_command(clone):
-    def call(*arguments):
-        return subprocess.run([sys.executable, "-m", "pgmif", "report", *arguments], cwd=clone,
-                              capture_output=True, text=True, check=False)
-
-    good, bad = call("mine"), call("yours")
+def test_the_command(clone, monkeypatch, capsys):
+    good = subprocess.run([sys.executable, "-m", "pgmif", "report", "mine"], cwd=clone,
+                          capture_output=True, text=True, check=False)
     assert good.returncode == 0
     assert good.stderr == "", "nothing to worry a reader"
     assert "Report: results/mine/report/index.html" in good.stdout
-    assert bad.returncode == 2
-    assert bad.stderr.startswith("pgmif: results/yours")
+    monkeypatch.chdir(clone)
+    assert main(["report", "yours"]) == 2
+    assert capsys.readouterr().err.startswith("pgmif: results/yours")
 
 
 def test_ctrl_c_leaves_the_former_report(clone, page, monkeypatch, capsys):

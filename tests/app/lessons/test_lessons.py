@@ -87,9 +87,10 @@ def test_on_colab_the_package_is_installed_from_the_address_given(root, name, mo
 def test_solutions_are_right_and_stubs_are_not(root, name, capsys):
     notebook = lesson(root, name)
     imports = next("".join(c["source"]) for c in notebook["cells"] if c["id"] == "imports")
+    imported = {}
+    exec(imports, imported)
     for kind in ("exercise", "solution"):
-        namespace = {}
-        exec(imports, namespace)
+        namespace = dict(imported)
         for text, checked in zip(tagged(notebook, kind), tagged(notebook, "check"), strict=True):
             exec(text if kind == "exercise" else solution_code(text), namespace)
             number, answer = NUMBER.search(checked).groups()

@@ -1,20 +1,25 @@
 """The phantom's tumour."""
 
 import numpy as np
-import SimpleITK as sitk
 
-from pgmif_core.phantom import PhantomSize, make_phantom
-from pgmif_core.phantom.acquisition import voxel_points
+from pgmif_core.phantom.anatomy import label_grid, paint_head
+from pgmif_core.phantom.tissues import tissue_labels
+from pgmif_core.phantom.tumour import grow_tumour
 
 
 def test_tumour_starts_in_the_fossa_and_grows_with_stage():
-    sizes = {}
-    for seed in (3, 5, 6, 2):  # of stage 1 to 4
-        phantom = make_phantom(seed, PhantomSize(10, 5.0, 3.0))
-        mask = sitk.GetArrayFromImage(phantom.gtv) > 0
-        points = voxel_points(phantom.gtv)[:, mask]
-        assert np.linalg.norm(points.mean(axis=1) - [phantom.tumour.side * 9, 2, 0]) < 14
-        sizes[phantom.tumour.stage] = mask.sum()
-    assert list(sizes) == [1, 2, 3, 4]
-    assert list(sizes.values()) == sorted(sizes.values())
-    assert sizes[1] > 0
+    grid = label_grid(25)
+    head, zyx = paint_head(np.random.default_rng(5), grid)
+    tissues = [tissue_labels()[name] for name in ("tumour", "necrosis")]
+    assert not np.isin(head, tissues).any()
+    volumes = {}
+    for seed in range(24):
+        labels, tumour = grow_tumour(np.random.default_rng(seed), head, zyx)
+        found = np.isin(labels, tissues)
+        np.testing.assert_array_equal(labels[~found], head[~found])
+        middle = [axis[index].mean() for axis, index in zip(grid, found.nonzero(), strict=True)]
+        assert np.linalg.norm(np.array(middle) - [0, 2, tumour.side * 9]) < 16
+        volumes.setdefault(tumour.stage, []).append(found.sum())
+    medians = [np.median(volumes[stage]) for stage in (1, 2, 3, 4)]
+    assert medians == sorted(medians)
+    assert min(map(min, volumes.values())) > 0
