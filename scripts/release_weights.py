@@ -1,4 +1,4 @@
-"""Put a run's trained weights into weights/: python scripts/release_weights.py [--run phantom]
+"""Put a run's trained weights into weights/: python scripts/release_weights.py [--run phantom-paper]
 
 Each file keeps its tensors and gains metadata: cohort, hash of the slices it was trained on, commit,
 median CNR and Q on the test patients. Beside them lie the tables that the figures of training show;
@@ -8,6 +8,7 @@ it. Refuses files over 2 MB and code that was never committed.
 
 import argparse
 import json
+import math
 import re
 import shutil
 import sys
@@ -30,6 +31,7 @@ from pgmif_core.methods.names import LEARNED
 
 STEPS = {**{m: f"02_training/{m}" for m in LEARNED}, "pgmif_plus": "03_pgmif_plus"}
 LARGEST_BYTES = 2_000_000
+HISTORY_ROWS = 3_500  # of a method; of a longer history every nth, the last among them
 BEGIN, END = "<!-- released: scripts/release_weights.py -->", "<!-- end of released -->"
 
 
@@ -75,10 +77,16 @@ def release(run: Run, method: str, about: dict, folder: Path) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size, **about}
 
 
+def thinned(history: pd.DataFrame, rows: int = HISTORY_ROWS) -> pd.DataFrame:
+    """Every nth row, counted from the last, so that at most `rows` are left."""
+    return history.iloc[::-1][::max(1, math.ceil(len(history) / rows))][::-1]
+
+
 def release_tables(run: Run, folder: Path) -> None:
     """What the figures of training show: histories, validation tables, what PGMIF+ is fitted on."""
     for part in ("history", "validation"):
-        tables = [pd.read_csv(run.folder(STEPS[m]) / f"{part}.csv").assign(method=m) for m in LEARNED]
+        tables = [thinned(pd.read_csv(run.folder(STEPS[m]) / f"{part}.csv")).assign(method=m)
+                  for m in LEARNED]
         pd.concat(tables).to_csv(folder / f"{part}.csv", index=False)
     ideas_rows(run).to_csv(folder / IDEAS, index=False)
 
@@ -99,12 +107,13 @@ def card_table(released: list[dict]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run", default="phantom")
+    parser.add_argument("--run", default="phantom-paper")
     options = parser.parse_args()
     root = find_root()
     given = root / "results" / options.run / "parameters.yaml"
     if not given.is_file():
-        print(f"{given}: expected a finished run, found none; first: make reproduce", file=sys.stderr)
+        print(f"{given}: expected a finished run, found none; first: make reproduce PROFILE=paper",
+              file=sys.stderr)
         return 2
     run = open_run(check_parameters(yaml.safe_load(given.read_text())))
     if not run.label.startswith(PHANTOMS):

@@ -6,6 +6,8 @@ Needs both runs in results/ and 12 of both in figures/. Generators of the full r
 of the short one, so that nothing but the training differs; beside them the full run's own test patients.
 Writes to figures/<full>/:
 
+table_quick_patients.csv, the short run's test patients under the full training, first seed.
+
 table_quick_medians.csv, a row per method and measure: median, lowest and highest over the seeds of the
 short run (`_short`); the same of the full training on the same patients (`_full`); `agree`, whether its
 median lies within the short run's seeds; `outside_percent`, by how much not; its own patients (`_own`).
@@ -15,6 +17,7 @@ the verdict is the same, "no" where one holds and the other is not reproduced, e
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +43,8 @@ from pgmif_core.methods.names import LEARNED
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
 from studies.run_options import chosen_run, run_parser
 
-MEDIANS, VERDICTS = "table_quick_medians.csv", "table_quick_verdicts.csv"
+PATIENTS, MEDIANS = "table_quick_patients.csv", "table_quick_medians.csv"
+VERDICTS = "table_quick_verdicts.csv"
 RANGE = ["seeds", "median", "lowest", "highest"]
 ROUNDED = 1e-5  # tables are written with six digits
 
@@ -118,15 +122,19 @@ def main() -> None:
                          f"make reproduce PROFILE=paper ARGS='--set run={options.full}'")
     full = open_run(check_parameters(yaml.safe_load(given.read_text())), "12_claims_over_seeds")
     tables = full_tables(short, full)
-    first = tables[full.parameters.seed]
-    spread = seed_spread(seed_medians(tables), patient_measures(first))
+    patients = patient_measures(tables[full.parameters.seed])
+    patients = patients[patients["method"].isin(full_weights(full)[full.parameters.seed])]
+    spread = seed_spread(seed_medians(tables), patients)
     limits = pd.read_csv(short.folder("07_frontier") / "limit.csv", **AS_WRITTEN)
     speed = pd.read_csv(short.folder("04_baseline_comparison") / "speed.csv")["seconds_per_pair"].iloc[0]
     claims = claims_over_seeds(short, tables, limits, speed)
-    spreads, verdicts = ([pd.read_csv(run.figures / ("table_" + name), keep_default_na=False)
-                          for run in (short, full)] for name in ("seed_spread.csv", "claims_over_seeds.csv"))
+    read = partial(pd.read_csv, keep_default_na=False)
+    names = ("seed_spread.csv", "claims_over_seeds.csv")
+    spreads, verdicts = ([read(run.figures / ("table_" + name)) for run in (short, full)]
+                         for name in names)
     medians = median_rows(spreads[0], spread, spreads[1])
     turned = verdict_rows(verdicts[0], claims, verdicts[1])
+    write_table(patients, full.figures / PATIENTS)
     write_table(medians, full.figures / MEDIANS)
     write_table(turned, full.figures / VERDICTS)
     print(medians.round(3).to_string(index=False), turned.to_string(index=False), sep="\n\n")

@@ -135,7 +135,7 @@ def test_a_run_without_the_later_tables_has_a_report(root, tmp_path):
 
 
 def test_every_figure_of_the_repository_is_described(root):
-    for folder in ("phantom", "real_heads", "phantom-released"):
+    for folder in ("phantom", "phantom-paper", "real_heads", "phantom-released"):
         for figure in described_figures(root / "figures" / folder):
             assert figure["notebook"], figure["stem"]
             assert len(figure["alt"]) > 30

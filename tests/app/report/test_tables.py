@@ -7,7 +7,7 @@ from pgmif.report.tables import TESTS, heading, readable
 
 def test_tables_are_in_words(root, page):
     for name in TESTS:
-        for folder in ("phantom", "real_heads"):
+        for folder in ("phantom", "phantom-paper", "real_heads"):
             path = root / "figures" / folder / f"{name}.csv"
             table = readable(pd.read_csv(path))
             assert not [c for c in table if "_" in c], path
