@@ -4,7 +4,16 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from studies.agreement import agreement, full_tables, full_weights, median_rows, verdict_rows
+from studies.agreement import (
+    MEDIANS,
+    PATIENTS,
+    VERDICTS,
+    agreement,
+    full_tables,
+    full_weights,
+    median_rows,
+    verdict_rows,
+)
 
 
 def spread(median, lowest, highest, seeds=3):
@@ -67,3 +76,46 @@ def test_what_was_not_trained_again_stays_the_full_runs_first_seed(tmp_path, mon
 def test_two_verdicts_are_compared_in_either_order():
     pairs = [("holds", "not reproduced"), ("cannot be tested", "holds"), ("holds", "holds")]
     assert all(agreement(*pair) == agreement(*pair[::-1]) for pair in pairs)
+
+
+# medians that longer training moved beyond the short training's seeds: docs/explanation/length.md
+MOVED = {
+    ("pgmif", "cnr"), ("pgmif", "cnr_within"), ("pgmif", "ssim_t2w"),
+    ("gmmci", "cnr"), ("gmmci", "cnr_within"), ("gmmci", "ssim_t2w"),
+    *(("dlmwl", m) for m in ("cnr", "cnr_within", "q_t1w", "q_t2w", "ssim_t2w")),
+    *(("pgmif_literal", m) for m in ("cnr_within", "q_t1w", "q_t2w", "ssim_t2w")),
+}
+
+
+@pytest.fixture(scope="module")
+def committed(root):
+    def read(folder, name):
+        return pd.read_csv(root / "figures" / folder / name, keep_default_na=False)
+
+    return read
+
+
+def test_committed_medians_of_the_short_training_agree_with_the_full_but_for_those_named(committed):
+    table = committed("phantom-paper", MEDIANS)
+    key = ["method", "measure"]
+    columns = ["seeds", "median", "lowest", "highest"]
+    full = table.rename(columns={f"{c}_full": c for c in columns})[[*key, *columns]]
+    again = median_rows(committed("phantom", "table_seed_spread.csv"), full,
+                        committed("phantom-paper", "table_seed_spread.csv"))
+    pd.testing.assert_frame_equal(again, table, rtol=1e-4, atol=1e-3)
+    assert set(table.loc[table["agree"] == "no", key].itertuples(index=False, name=None)) == MOVED
+    assert (table.query("method == 'pgmif'")["seeds_full"] == 3).all()
+    patients = committed("phantom-paper", PATIENTS).groupby("method")["cnr"].median()
+    own = table.query("measure == 'cnr'").set_index("method").loc[patients.index]
+    assert (patients.between(own["lowest_full"] - 1e-4, own["highest_full"] + 1e-4)).all()
+
+
+def test_committed_verdicts_of_the_short_training_are_not_contradicted_by_the_full(committed):
+    table = committed("phantom-paper", VERDICTS)
+    short, own = (committed(folder, "table_claims_over_seeds.csv")
+                  for folder in ("phantom", "phantom-paper"))
+    full = table.rename(columns={"verdict_full": "verdict", "holds_in_full": "holds_in"})
+    again = verdict_rows(short, full[["claim", "verdict", "holds_in"]], own)
+    pd.testing.assert_frame_equal(again, table)
+    assert not (table[["agree", "agree_own"]] == "no").to_numpy().any()
+    assert (table["agree"] == "yes").sum() >= len(table) - 2
