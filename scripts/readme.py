@@ -170,12 +170,13 @@ def full_length(full: Path) -> str:
     same = (claims["agree"] == "yes").sum()
     trained = read_parameters(find_root() / "params" / "paper.yaml")
     cnr = mine.set_index("measure").loc["cnr"]
+    spread = f"{cnr['lowest_full']:.2f} to {cnr['highest_full']:.2f}, {cnr['seeds_full']} seeds"
+    turned = (claims["agree"] == "no").sum()
     within = [f"{(part['agree'] == 'yes').sum()} of {len(part)}" for part in (mine, medians)]
     return ("**Would the paper's own length say otherwise?** After "
             f"{trained.iterations:,} iterations on {trained.phantom_train} phantoms, on the same test "
             f"phantoms, {same} of {len(claims)} verdicts are the same and "
-            f"{(claims['agree'] == 'no').sum()} turn about. PGMIF's CNR is then {cnr['median_full']:.2f} "
-            f"({cnr['lowest_full']:.2f} to {cnr['highest_full']:.2f}, {cnr['seeds_full']} seeds); of its "
+            f"{turned} turn about. PGMIF's CNR is then {cnr['median_full']:.2f} ({spread}); of its "
             f"medians {within[0]} lie within the seeds of the short training, of all trained methods' "
             f"{within[1]}, farthest outside {WORDS[farthest['measure']]} of "
             f"{method_named(farthest['method']).label} "
