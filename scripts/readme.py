@@ -153,7 +153,7 @@ def answer(phantom: Path, real: Path) -> list[str]:
         "**Does it help to draw the tumour?** Median Dice of a small U-Net (three seeds) trained on "
         f"each image, fused with seed 0: {'; '.join(_drawn(*cohort) for cohort in cohorts)} "
         "([`table_unet.csv`](figures/phantom/table_unet.csv)).",
-        "All numbers are of "
+        "All these numbers are of "
         f"{read_parameters(find_root() / 'params' / 'quick.yaml').iterations:,} training iterations, "
         "medians over the seeds (range) where nothing else is said, and over test patients "
         f"({' and '.join(map(_patients, cohorts))}).",

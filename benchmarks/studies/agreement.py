@@ -20,6 +20,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -61,28 +62,26 @@ def full_weights(full: Run) -> dict[int, dict[str, Path]]:
 
 
 def full_tables(short: Run, full: Run) -> dict[int, dict[str, pd.DataFrame]]:
-    """`seed_tables` of the short run's test patients with the full run's generators in place."""
-    tables, own = {}, seed_tables(short)[short.parameters.seed]
-    for seed, weights in full_weights(full).items():
-        again = replicate_tables(short, weights)
-        tables[seed] = made_again(own, {name: table.assign(seed=seed) for name, table in again.items()})
-        own = tables[min(tables)]  # what was not trained again is the first seed's
-    return tables
+    """`seed_tables` of the short run's test patients with the full run's generators in place; what was
+    not trained again is the first seed's."""
+    again = {seed: {name: table.assign(seed=seed)
+                    for name, table in replicate_tables(short, weights).items()}
+             for seed, weights in full_weights(full).items()}
+    first = made_again(seed_tables(short)[short.parameters.seed], again[full.parameters.seed])
+    return {seed: made_again(first, tables) for seed, tables in again.items()}
 
 
 def median_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Rows of table_quick_medians.csv of three tables as `seed_spread` gives them."""
-    key = ["method", "measure"]
-    table = short[[*key, *RANGE]]
-    for name, other in (("full", full), ("own", own)):
-        table = table.merge(other[[*key, *RANGE]], on=key, suffixes=("", f"_{name}"), validate="1:1")
-    table = table.rename(columns={c: f"{c}_short" for c in RANGE})
-    beyond = pd.concat([table["lowest_short"] - table["median_full"],
-                        table["median_full"] - table["highest_short"]], axis=1).max(axis=1).clip(lower=0)
-    outside = beyond > ROUNDED * table["median_short"].abs()
-    table.insert(10, "agree", outside.map({True: "no", False: "yes"}))
-    table.insert(11, "outside_percent", 100 * beyond / table["median_short"].abs())
-    return table
+    short, full, own = (
+        table.set_index(["method", "measure"])[RANGE].add_suffix(f"_{name}")
+        for name, table in (("short", short), ("full", full), ("own", own)))
+    table = short.join(full, validate="1:1")
+    median, size = table["median_full"], table["median_short"].abs()
+    beyond = np.maximum(table["lowest_short"] - median, median - table["highest_short"]).clip(lower=0)
+    table["agree"] = np.where(beyond > ROUNDED * size, "no", "yes")
+    table["outside_percent"] = 100 * beyond / size
+    return table.join(own, validate="1:1").reset_index()
 
 
 def agreement(verdict: str, other: str) -> str:
@@ -111,6 +110,16 @@ def verdict_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> 
     return table
 
 
+def check_comparable(short: Run, full: Run) -> None:
+    """Raise ValueError where the full run is of another cohort or was fitted to the test patients."""
+    if full.label != short.label:
+        raise ValueError(f"{full.name}: expected a run of {short.label}, found one of {full.label}")
+    fitted = sorted(set(short.cohort.subjects("test")) & set(full.cohort.subjects("train")))
+    if fitted:
+        raise ValueError(f"{full.name}: expected none of the test patients of {short.name} among its "
+                         f"training patients, found {', '.join(fitted)}; take runs with the same split")
+
+
 def main() -> None:
     parser = run_parser(__doc__.split("\n")[0])
     parser.add_argument("--full", default="phantom-paper", help="name of the run at the paper's length")
@@ -121,6 +130,8 @@ def main() -> None:
         raise SystemExit(f"{given}: expected a finished run, found none; first: "
                          f"make reproduce PROFILE=paper ARGS='--set run={options.full}'")
     full = open_run(check_parameters(yaml.safe_load(given.read_text())), "12_claims_over_seeds")
+    short.check("10_claims")
+    check_comparable(short, full)
     tables = full_tables(short, full)
     patients = patient_measures(tables[full.parameters.seed])
     patients = patients[patients["method"].isin(full_weights(full)[full.parameters.seed])]

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
@@ -58,8 +59,6 @@ def test_the_model_card_shows_the_released_files(root, released):
 
 
 def test_metrics_are_those_of_the_committed_tables(root, released):
-    import pandas as pd
-
     # as committed: figures made anew on another processor differ in what is close to 0
     done = subprocess.run(["git", "show", "HEAD:figures/phantom-paper/table_cnr.csv"], cwd=root,
                           capture_output=True, text=True, check=False)
@@ -68,6 +67,21 @@ def test_metrics_are_those_of_the_committed_tables(root, released):
     table = pd.read_csv(io.StringIO(done.stdout)).set_index("method")["median"]
     for one in released.values():
         assert one["metrics"]["median_cnr"] == pytest.approx(table[one["method"]], rel=0.02)
+
+
+def test_a_long_history_is_released_as_every_nth_row_up_to_the_last(root, released, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "scripts"))
+    from release_weights import HISTORY_ROWS, thinned
+
+    long = pd.DataFrame({"iteration": range(1, 12)})
+    assert thinned(long, 4)["iteration"].tolist() == [2, 5, 8, 11]
+    assert thinned(long, 11).equals(long)
+    assert thinned(long[:0]).empty
+    table = pd.read_csv(root / "weights" / "history.csv").groupby("method")["iteration"]
+    assert table.size().max() <= HISTORY_ROWS
+    assert table.last().to_dict() == {
+        one["method"]: one["parameters"]["iterations"] for one in released.values()
+        if one["file"].endswith(".safetensors")}
 
 
 def test_released_weights_fuse(root):
