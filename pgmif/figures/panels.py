@@ -1,5 +1,6 @@
 """Figures made of image panels: contact sheets, checkerboards, comparisons (Figures 0, 3, 4)."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from pgmif_core.images.windows import windowed
 from pgmif_core.methods.names import method_named
 
 MOST_COLUMNS = 6
+MOST_NAMES = 40  # of patients under one axis; of more every nth is named
 RADIOLOGICAL = "patient's right on the left"
 
 
@@ -109,18 +111,18 @@ def registration_figure(
     ax = figure.add_subplot(grid[-1, :])
     x = np.arange(len(table))
     pairs = (
-        ("tre_before_median_mm", "tre_after_median_mm", "median target registration error (mm)")
+        ("tre_before_median_mm", "tre_after_median_mm", "median target\nregistration error (mm)")
         if known else ("mi_before", "mi_after", "mutual information with T2w")
     )
     ax.plot(x, table[pairs[0]], "o", color=GREY, label="before", markersize=4)
     ax.plot(x, table[pairs[1]], "o", color=BLUE, label="after", markersize=4)
     if known:
         ax.axhline(1.0, color="k", linewidth=0.6, linestyle=":")
-    ax.set_ylabel("\n".join(pairs[2].rsplit(" ", 2 if known else 1)) if len(pairs[2]) > 30
-                  else pairs[2])
-    ax.set_xticks(x, table["subject"], rotation=90)
+    ax.set_ylabel(pairs[2])
+    named = slice(None, None, math.ceil(len(table) / MOST_NAMES))
+    ax.set_xticks(x[named], table["subject"][named], rotation=90)
     ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, ncols=2)
+    ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     name_cohort(figure, label)
     return figure
 
