@@ -114,7 +114,7 @@ def registration_figure(
         ("tre_before_median_mm", "tre_after_median_mm", "median target\nregistration error (mm)")
         if known else ("mi_before", "mi_after", "mutual information with T2w")
     )
-    ax.plot(x, table[pairs[0]], "o", color=GREY, label="before", markersize=4)
+    ax.plot(x, table[pairs[0]], "o", color=GREY, label="before", markersize=6, markerfacecolor="none")
     ax.plot(x, table[pairs[1]], "o", color=BLUE, label="after", markersize=4)
     if known:
         ax.axhline(1.0, color="k", linewidth=0.6, linestyle=":")
