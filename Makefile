@@ -48,7 +48,7 @@ test: $(READY) $(SUITE)-tests  ## the tests; SUITE=fast (under 3 minutes) | slow
 
 .PHONY: fast-tests slow-tests browser-tests fuzz-tests all-tests
 fast-tests: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
 slow-tests: $(READY)
 	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not browser" $(ARGS)

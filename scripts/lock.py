@@ -1,6 +1,6 @@
 """Write requirements.lock from an environment: each version with the SHA-256 of every archive of it.
 
-Called by `make lock`. Archives for Linux and macOS are listed, those that the package index offers and
+.venv/bin/python scripts/lock.py, after a set-up and what was to change in it. Archives for Linux and macOS are listed, those that the package index offers and
 those in pip's own folder of archives (find-links), such as a build of torch for the CPU alone.
 """
 
@@ -74,7 +74,7 @@ def main() -> None:
     index = pip("config", "get", "global.index-url").strip() or PyPI.simple_url
     places = pip("config", "get", "global.find-links").split()
     local = [p for place in places if Path(place).is_dir() for p in Path(place).iterdir()]
-    frozen = pip("freeze", "--all", "--exclude-editable").splitlines()
+    frozen = pip("list", "--format=freeze", "--exclude-editable").splitlines()
     pins = [line.split("==") for line in frozen if not line.startswith("pip==")]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda pin: hashes(index.rstrip("/") + "/", *pin, local), pins))

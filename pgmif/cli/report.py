@@ -18,9 +18,9 @@ def report(
     Example: `pgmif report phantom`
     """
     with exit_codes():
+        root = find_root()
         from pgmif.report import write_report  # nbconvert and pygments take a second to import
 
-        root = find_root()
         try:
             page = write_report(root, run)
         except KeyboardInterrupt:
