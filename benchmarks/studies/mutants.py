@@ -8,7 +8,8 @@ until one fails: then the mutant is caught. `--most` takes as many of each modul
 it, all. Not counted: the `strict` of a zip, a guard for who writes, and those in equivalent_mutants.csv,
 each with the reason: they change nothing that can be measured, or a number that is free (draws, how many
 beginnings a search has). Writes figures/phantom/table_mutants.csv, a row per module; survivors are
-printed. Exit code 1 where less than 95 % are caught.
+printed. Exit code 1 where less than 95 % are caught. A study that was stopped goes on: verdicts lie in
+results/mutants, and hold while the code and that module's tests stay as they were.
 """
 
 import argparse
@@ -21,10 +22,10 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 
 from pgmif.runs.root import find_root
-from pgmif_core.files import write_table
+from pgmif_core.files import digest, write_table
 
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
 from studies.mutations import Mutant, mutants_of
@@ -89,9 +90,15 @@ def run_tests(folder: str, tests: list[str]) -> None:
     os._exit(int(pytest.main([*options, *(f"tests/{t}" for t in tests)])))
 
 
-def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
-    """caught or survived; also caught where the tests cannot begin, or do not end. "no verdict" where
-    they were not run, or ended by anything but themselves."""
+class NoVerdict(RuntimeError):
+    """The tests were not run, or ended by anything but themselves."""
+
+
+def verdict(root: Path, module: str, mutant: Mutant, tests: list[str], made_from: str = "") -> str:
+    """caught or survived; also caught where the tests cannot begin, or do not end; raises NoVerdict.
+
+    `made_from` tells verdicts apart that are remembered: of other code or tests, the same mutant is new.
+    """
     with TemporaryDirectory() as name:
         copy_of(root, Path(name))
         (Path(name) / module).write_text(mutant.text)
@@ -104,7 +111,21 @@ def verdict(root: Path, module: str, mutant: Mutant, tests: list[str]) -> str:
             return "caught"
     said = {pytest.ExitCode.OK: "survived", pytest.ExitCode.TESTS_FAILED: "caught",
             pytest.ExitCode.INTERRUPTED: "caught"}  # by an error while they were collected
-    return said.get(run.exitcode, f"no verdict ({run.exitcode})")
+    if run.exitcode not in said:
+        raise NoVerdict(f"no verdict ({run.exitcode})")
+    return said[run.exitcode]
+
+
+def state(root: Path, tests: list[str]) -> str:
+    """Hash of what verdicts by these tests depend on: the code, the tests, and what tests share."""
+    named = [root / "tests" / t for t in tests]
+    shared = [root / "tests" / name for name in ("helpers", "references")]
+    shared += sorted((root / "tests").rglob("conftest.py"))
+    code = [root / name for name in ("pgmif_core", "pgmif", "params", "published")]
+    files = [p for place in (*code, *shared, *named)
+             for p in (sorted(place.rglob("*.*")) if place.is_dir() else [place])]
+    kinds = (".py", ".csv", ".yaml")
+    return digest("".join(p.read_text() for p in files if p.suffix in kinds))
 
 
 def chosen(root: Path, module: str, most: int) -> list[Mutant]:
@@ -129,12 +150,21 @@ def main() -> int:
     wanted = {m: t for m, t in MODULES.items() if not options.modules or Path(m).stem in options.modules}
     jobs = [(module, mutant, tests) for module, tests in wanted.items()
             for mutant in chosen(root, module, options.most)]
+    remembered = Memory(root / "results" / "mutants", verbose=0).cache(verdict, ignore=["root"])
+    states = {module: state(root, tests) for module, tests in wanted.items()}
+
+    def judge(module: str, mutant: Mutant, tests: list[str]) -> str:
+        try:
+            return remembered(root, module, mutant, tests, states[module])
+        except NoVerdict as error:
+            return str(error)
+
     for module, tests in wanted.items():
         untouched = Mutant((root / module).read_text(), 0, "", "")
-        if verdict(root, module, untouched, tests) != "survived":
+        if judge(module, untouched, tests) != "survived":
             sys.exit(f"{module}: its tests fail, or take over {PATIENCE_S} s, unchanged: mend them")
     works = Parallel(options.processes, prefer="threads", return_as="generator")
-    found = works(delayed(verdict)(root, *job) for job in jobs)
+    found = works(delayed(judge)(*job) for job in jobs)
     rows = []
     for (module, mutant, _), said in zip(jobs, found, strict=True):
         rows.append({"module": module, "verdict": said})

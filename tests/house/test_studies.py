@@ -213,7 +213,7 @@ def test_every_mutant_that_changes_nothing_is_one(root):
 
 @pytest.mark.slow
 def test_a_fault_is_caught_and_what_is_whole_is_not(root):
-    from studies.mutants import verdict
+    from studies.mutants import NoVerdict, verdict
     from studies.mutations import mutants_of
 
     module = "pgmif_core/evaluation/summary.py"
@@ -222,7 +222,27 @@ def test_a_fault_is_caught_and_what_is_whole_is_not(root):
     tests = ["core/evaluation/test_summary.py"]
     for changed, said in ((fault.text, "caught"), (text, "survived"), ("1 +", "caught")):
         assert verdict(root, module, fault._replace(text=changed), tests) == said
-    assert verdict(root, module, fault, ["core/not_there.py"]) == "no verdict (4)"
+    with pytest.raises(NoVerdict, match=r"no verdict \(4\)"):
+        verdict(root, module, fault, ["core/not_there.py"])
+
+
+def test_a_verdict_is_remembered_while_code_and_its_own_tests_stay(tmp_path):
+    from studies.mutants import state
+
+    names = ("core/test_a.py", "core/test_b.py", "core/conftest.py")
+    written = {name: tmp_path / "tests" / name for name in names}
+    written["code"] = tmp_path / "pgmif_core" / "a.py"
+    for path in written.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n")
+    before = state(tmp_path, ["core/test_a.py"])
+    of_folder = state(tmp_path, ["core"])
+    for name, path in written.items():
+        path.write_text("x = 2\n")
+        same = state(tmp_path, ["core/test_a.py"]) == before
+        assert same == (name == "core/test_b.py"), name
+        assert state(tmp_path, ["core"]) != of_folder, name
+        path.write_text("x = 1\n")
 
 
 @pytest.mark.parametrize(("subjects", "without", "left_out"), [
