@@ -139,7 +139,8 @@ def writers(root: Path) -> dict[str, list[str]]:
         sources[step] += (root / "pgmif" / "steps" / f"{step.partition('_')[2]}.py").read_text()
     for path in sorted((root / "benchmarks").rglob("*.py")):
         target = "study NAME" if path.parent.name == "studies" else "bench PART"
-        sources[f"make {target}={path.stem}"] = path.read_text()
+        maker = f"make {target}={path.stem.removesuffix('_figure')}"  # drawn by a module of its own
+        sources[maker] = sources.get(maker, "") + path.read_text()
     found = {maker: set(re.findall(r"[\"/]((?:figure|table)_[\w{}.]+?)(?:\.csv)?\"", text))
              for maker, text in sources.items()}
     return {maker: sorted({re.sub(r"{[\w.]+}", "*", name) for name in names})

@@ -51,6 +51,7 @@ from pgmif_core.training.step import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studies
 from studies.length_figure import length_figures
+from studies.length_phases import phase_figure, phase_table
 from studies.length_tables import agreement
 from studies.run_options import run_parser
 
@@ -79,6 +80,7 @@ COLUMNS = {
     "figure_length_recipes": ("paper", "slow judges", "penalty", "fast judges", "warm-up"),
     "figure_length_settings": ("warm-up", "narrow", "wide", "half rate", "double rate", "large crops"),
 }
+CHOSEN = "warm-up"  # by this map; params/quick.yaml
 KEYS = ["method", "scale", "epsilon", "recipe", "seed", "annealed", "iterations", "averaged"]
 LITERALLY = {"scale": 1.0, "recipe": "paper", "annealed": False}  # of a method that fixes the rest
 
@@ -238,6 +240,11 @@ def main() -> None:
     t2w = baseline_row(map(run.patient, split(run)[1]))
     for stem, figure in length_figures(table, t2w, run.label, COLUMNS).items():
         save_figure(figure, path.parent, stem)
+    phases = phase_table(table[(table["method"] == "pgmif") & table["averaged"] & ~table["annealed"]])
+    if len(phases):
+        used = {"recipe": CHOSEN, "epsilon": run.parameters.epsilon,
+                "scale": run.parameters.gradient_scale}
+        save_figure(phase_figure(phases, used, run.label), path.parent, "figure_length_phases")
 
 
 if __name__ == "__main__":

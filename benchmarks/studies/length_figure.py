@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pgmif.figures.colours import BLUE, GREEN, ORANGE, PINK, PURPLE, SKY, VERMILION
+from pgmif.figures.colours import BLUE, DARK_GREY, GREEN, ORANGE, PINK, PURPLE, SKY, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.methods.names import method_named, ordered_methods
 
 SHOWN = {"cnr": "CNR", "q_t2w": "Q against T2w", "ssim_t2w": "SSIM to T2w"}
 SEVERAL = 3  # recipes that make a figure of their own
 COLOURS = (PURPLE, PINK, BLUE, SKY, GREEN, ORANGE, VERMILION)
+BALANCES = dict(zip((0.03, 0.1, 0.3, 1.0, 3.0, 5.0, 10.0), COLOURS, strict=True))  # alike in all cohorts
 
 
 def length_figures(
@@ -56,7 +57,7 @@ def map_figure(own: pd.DataFrame, t2w: Mapping[str, float], label: str) -> Figur
     Every seed is a thin line, the median of them a thick one. Dashed: T2w untouched.
     """
     epsilons, recipes = sorted(own["epsilon"].unique()), list(own["recipe"].unique())
-    colours = dict(zip(sorted(own["scale"].unique()), COLOURS, strict=False))
+    colours = {scale: BALANCES.get(scale, DARK_GREY) for scale in sorted(own["scale"].unique())}
     high = len(SHOWN) * len(recipes)
     figure, axes = new_figure(PAGE_INCHES, 1.15 * high + 0.9, high, len(epsilons), sharex=True)
     for k, recipe in enumerate(recipes):
