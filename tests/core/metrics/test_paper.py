@@ -149,11 +149,19 @@ def test_generalized_sobel_limits():
     flat, edge = np.zeros((5, 6)), np.tile(np.arange(6.0), (5, 1))
     mask = np.ones((5, 6), bool)
     assert generalized_sobel(flat, flat, mask) == pytest.approx(NO_CHANGE)
-    assert generalized_sobel(edge, flat, mask) == 1
+    assert generalized_sobel(edge, flat, mask) == generalized_sobel(1e-3 * edge, flat, mask) == 1
     assert generalized_sobel(flat, edge, mask) == 0
     assert generalized_sobel(2 * edge, edge, mask) == pytest.approx(math.tanh(1))
     with pytest.raises(ValueError, match="differ in shape"):
         generalized_sobel(flat, edge[:, :3], mask)
+
+
+def test_edge_preservation_limits():
+    flat, edge = np.zeros((5, 6)), np.tile(np.arange(6.0), (5, 1))
+    mask = np.ones((5, 6), bool)
+    assert petrovic_xydeas(flat, flat, mask) == petrovic_xydeas(edge, edge, mask) == 1
+    assert petrovic_xydeas(flat, edge, mask) == petrovic_xydeas(edge, flat, mask) == 0
+    assert petrovic_xydeas(4 * edge, edge, mask) == pytest.approx(0.25)
 
 
 def test_blur_lowers_and_sharpening_raises_q_and_blur_raises_cnr(phantom):
@@ -183,6 +191,7 @@ def test_contrast_correlation_sees_inversion():
     mean = sources.mean(axis=0)
     assert contrast_correlation(mean, sources, head) == pytest.approx(1)
     assert contrast_correlation(1 - mean, sources, head) == pytest.approx(-1)
+    assert contrast_correlation(1e-4 * mean, 1e-4 * sources, head) == pytest.approx(1)
     assert contrast_correlation(np.ones_like(mean), sources, head) == 0
 
 
@@ -211,6 +220,11 @@ def test_rounding_is_no_noise_and_no_mean():
         contrast_to_noise_ratio(picture, tumour, reference)
     with pytest.raises(ValueError, match="mean"):
         inter_patient_cv([0.1, 0.2, -0.3])
+    steps = np.stack([np.zeros((20, 20)), picture])  # each slice is one grey value, up to rounding
+    steps[1][reference] *= 1 + 1e-15 * (np.arange(reference.sum()) % 2)
+    both = np.stack([reference, reference])
+    with pytest.raises(ValueError, match="constant"):
+        contrast_to_noise_ratio(steps, np.stack([tumour, tumour]), both, pooled=False)
 
 
 def test_one_slice_is_one_slice():

@@ -28,6 +28,17 @@ def test_ssim_by_skimage_and_torchmetrics():
     assert FUSION_METRICS["MS-SSIM"](fused, sources) == pytest.approx(float(many), abs=0.03)
 
 
+def test_ssim_of_dark_images_by_skimage_and_of_greys_by_hand():
+    """There the constants of the publication, which keep 0/0 away, decide the value."""
+    fused, *sources = 0.02 * np.stack(smooth_images(3, (40, 45), seed=2, sigma=2))
+    options = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5}
+    theirs = [structural_similarity(fused, s, use_sample_covariance=False, **options) for s in sources]
+    assert FUSION_METRICS["SSIM"](fused, np.array(sources)) == pytest.approx(np.mean(theirs), abs=1e-5)
+    dark, darker = np.full((16, 17), 0.03), np.full((2, 16, 17), 0.01)
+    by_hand = (2 * 0.03 * 0.01 + 1e-4) / (0.03**2 + 0.01**2 + 1e-4)
+    assert FUSION_METRICS["SSIM"](dark, darker) == pytest.approx(by_hand, abs=1e-4)
+
+
 @pytest.mark.parametrize("grey", [0.0, 0.3, 0.7, 0.9, 1.0])
 def test_visual_information_of_a_flat_source_does_not_depend_on_its_grey(grey):
     fused = smooth_images(1, (60, 64), sigma=2)[0]
