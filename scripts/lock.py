@@ -1,7 +1,8 @@
 """Write requirements.lock from an environment: each version with the SHA-256 of every archive of it.
 
-.venv/bin/python scripts/lock.py, after a set-up and what was to change in it. Archives for Linux and macOS are listed, those that the package index offers and
-those in pip's own folder of archives (find-links), such as a build of torch for the CPU alone.
+Run `.venv/bin/python scripts/lock.py` after a set-up, and after what was to change in it. Archives for
+Linux and macOS are listed, those that the package index offers and those in pip's own folder of archives
+(find-links), such as a build of torch for the CPU alone.
 """
 
 import hashlib

@@ -23,8 +23,8 @@ def phase_table(own: pd.DataFrame) -> pd.DataFrame:
 
     `cnr`, `q_t2w`, `ssim_t2w`: mean of the seeds' medians. `moved`: the most that one of them, or Q
     against T1w, moved since the length before (`since`), in percent; NaN where there is none. `apart`:
-    their largest coefficient of variation between seeds, in percent; NaN of one seed. `own`: rows of one method, not annealed,
-    averaged. A recipe without two ε and two balances is left out: that is no map.
+    their largest coefficient of variation between seeds, in percent; NaN of one seed. `own`: rows of one
+    method, not annealed, averaged. A recipe without two ε and two balances is left out: that is no map.
     """
     rows = []
     for recipe, part in own.groupby("recipe", sort=False):
