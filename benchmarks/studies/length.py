@@ -16,7 +16,8 @@ asked for.
 Phantoms and slices are made where absent (results/length-<cohort>/), trainings run side by side, one
 thread each, with the paper's learning rates, and go on from their checkpoints. Every finished length is
 a row of figures/<cohort>/table_length.csv, from which figure_length.(png|pdf) is drawn; what it has,
-made with the same code and data, is not measured again. table_length_seeds.csv says where seeds agree.
+made with the same code and data, is not measured again; `--iterations 0` only draws what it has.
+table_length_seeds.csv says where seeds agree.
 """
 
 import argparse
@@ -231,7 +232,8 @@ def main() -> None:
     path = run.root / "figures" / run.name.removeprefix(PREFIX) / "table_length.csv"
     lengths = [n for n in sorted(options.lengths) if n <= options.iterations]
     ends = [[n] for n in lengths] if options.anneal else [lengths]
-    jobs = [delayed(train_one)(run, path, key, own) for own in ends for key in training_keys(options)]
+    jobs = [delayed(train_one)(run, path, key, own)
+            for own in filter(None, ends) for key in training_keys(options)]
     trainings = run.folder("trainings")
     for _ in Parallel(options.processes, return_as="generator_unordered")(jobs):
         write_table(gathered(path, trainings), path)
@@ -241,7 +243,7 @@ def main() -> None:
     for stem, figure in length_figures(table, t2w, run.label, COLUMNS).items():
         save_figure(figure, path.parent, stem)
     phases = phase_table(table[(table["method"] == "pgmif") & table["averaged"] & ~table["annealed"]])
-    if len(phases):
+    if len(phases) and phases["epsilon"].nunique() > 2:  # fewer are no plane
         used = {"recipe": CHOSEN, "epsilon": run.parameters.epsilon,
                 "scale": run.parameters.gradient_scale}
         save_figure(phase_figure(phases, used, run.label), path.parent, "figure_length_phases")

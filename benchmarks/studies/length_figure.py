@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from studies.length_tables import SHOWN
 
 from pgmif.figures.colours import BLUE, DARK_GREY, GREEN, ORANGE, PINK, PURPLE, SKY, VERMILION
 from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
 from pgmif_core.methods.names import method_named, ordered_methods
 
-SHOWN = {"cnr": "CNR", "q_t2w": "Q against T2w", "ssim_t2w": "SSIM to T2w"}
-SEVERAL = 3  # recipes that make a figure of their own
+SEVERAL = 2  # recipes that make a figure of their own
 COLOURS = (PURPLE, PINK, BLUE, SKY, GREEN, ORANGE, VERMILION)
 BALANCES = dict(zip((0.03, 0.1, 0.3, 1.0, 3.0, 5.0, 10.0), COLOURS, strict=True))  # alike in all cohorts
 
@@ -21,7 +21,7 @@ BALANCES = dict(zip((0.03, 0.1, 0.3, 1.0, 3.0, 5.0, 10.0), COLOURS, strict=True)
 def length_figures(
     table: pd.DataFrame, t2w: Mapping[str, float], label: str, recipes: Mapping[str, Sequence[str]]
 ) -> dict[str, Figure]:
-    """The map of PGMIF, "figure_length"; those named in `recipes` where it was trained by three of the
+    """The map of PGMIF, "figure_length"; those named in `recipes` where it was trained by two of the
     recipes or more that are to be their columns; "figure_length_methods" of other methods.
 
     `table` as `length.gathered` gives it; drawn is the running mean of the generator, not annealed.

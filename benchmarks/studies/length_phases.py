@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from studies.length_tables import AGREE, MEASURES
+from studies.length_tables import AGREE, MEASURES, SHOWN, apart_and_moved
 
-from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
+from pgmif.figures.style import PAGE_INCHES, coloured_numbers, in_style, name_cohort, new_figure
 
 CELL = ["epsilon", "scale"]
-VALUES = {"cnr": "CNR", "q_t2w": "Q against T2w", "ssim_t2w": "SSIM to T2w"}
 PERCENT = {"moved": "still moving, %", "apart": "seeds apart, %"}
 WORST = 4 * AGREE  # percent: from here on all is one colour
-DARK = 0.55  # of a colour map: below it numbers are white
+DARK = 0.55  # of a scale: from there to its dark end numbers are white
 
 
 def phase_table(own: pd.DataFrame) -> pd.DataFrame:
@@ -38,12 +36,10 @@ def phase_table(own: pd.DataFrame) -> pd.DataFrame:
                 continue
             since = max((n for n in seeds if n < length), default=None)
             now, before = seeds[length], seeds.get(since, seeds[length].iloc[:0])
-            both = now.index.intersection(before.index)
-            moved = (now.loc[both].mean() / before.loc[both].mean() - 1).abs()
-            apart = now.std() / now.mean().abs()
+            apart, moved = apart_and_moved(now, before)
             rows.append({"recipe": recipe, **dict(zip(CELL, cell, strict=True)), "iterations": length,
-                         "since": since, "seeds": len(now), **now.mean()[list(VALUES)],
-                         "moved": 100 * moved.max(), "apart": 100 * apart.max()})
+                         "since": since, "seeds": len(now), **now.mean()[list(SHOWN)],
+                         "moved": moved.max(), "apart": apart.max()})
     return pd.DataFrame(rows)
 
 
@@ -53,7 +49,7 @@ def phase_figure(phases: pd.DataFrame, chosen: Mapping[str, str | float], label:
 
     `phases` as `phase_table` gives it; the cell with the values in `chosen` is framed.
     """
-    recipes, rows = list(phases["recipe"].unique()), VALUES | PERCENT
+    recipes, rows = list(phases["recipe"].unique()), SHOWN | PERCENT
     epsilons, scales = (sorted(phases[name].unique()) for name in CELL)
     high = len(rows) * (0.17 * len(epsilons) + 0.38) + 0.9
     figure, axes = new_figure(PAGE_INCHES, high, len(rows), len(recipes), sharex=True, sharey=True)
@@ -66,7 +62,7 @@ def phase_figure(phases: pd.DataFrame, chosen: Mapping[str, str | float], label:
                 corner = scales.index(place.scale) - 0.5, epsilons.index(place.epsilon) - 0.5
                 ax.add_patch(Rectangle(corner, 1, 1, fill=False, linewidth=1.6))
         now, since = part["iterations"].iloc[0], part["since"].max()
-        column[0].set_title(f"{recipe}, {now:,} iterations (moving: since {since:,})")
+        column[0].set_title(f"{recipe}, {now:,} iterations (moving: since {since:,.0f})")
         column[-1].set_xlabel("gradient term : adversarial terms")
     for ax, words in zip(axes[:, 0], rows.values(), strict=True):
         ax.set_ylabel(f"{words}\nε")
@@ -79,17 +75,10 @@ def phase_figure(phases: pd.DataFrame, chosen: Mapping[str, str | float], label:
 
 def _panel(ax: Axes, grid: pd.DataFrame, whole: pd.Series, percent: bool) -> None:
     """One table as colours and numbers; shares on one scale, from settled to far from it."""
-    values = grid.to_numpy(float)
     low, high = (0.0, WORST) if percent else (whole.min(), whole.max())
-    ax.imshow(values, cmap="YlOrRd" if percent else "cividis", vmin=low, vmax=high, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            share = min(1.0, (value - low) / ((high - low) or 1.0))
-            dark = share > DARK if percent else share < DARK
-            ax.text(column, row, f"{value:.0f}" if percent else f"{value:.2f}", ha="center", va="center",
-                    fontsize=6, color="white" if dark else "black")
+    middle = low + DARK * (high - low)
+    light = grid > middle if percent else grid < middle
+    coloured_numbers(ax, grid, grid, ".0f" if percent else ".2f", light,
+                     cmap="YlOrRd" if percent else "cividis", vmin=low, vmax=high)
     ax.set_xticks(range(grid.shape[1]), [f"{scale:g}" for scale in grid.columns])
     ax.set_yticks(range(grid.shape[0]), [f"{epsilon:g}" for epsilon in grid.index])
-    ax.tick_params(length=0)
-    for side in ax.spines.values():
-        side.set_visible(False)

@@ -3,8 +3,20 @@
 import pandas as pd
 
 MEASURES = ("cnr", "q_t1w", "q_t2w", "ssim_t2w")
+SHOWN = {"cnr": "CNR", "q_t2w": "Q against T2w", "ssim_t2w": "SSIM to T2w"}  # those that are drawn
 CASE = ["method", "recipe", "epsilon", "scale", "annealed", "averaged"]
 AGREE = 5.0  # percent: up to here seeds are said to agree, and training to stand still
+
+
+def apart_and_moved(now: pd.DataFrame, before: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Sample SD between seeds ÷ |mean|, and how far the mean moved since `before`; percent, by measure.
+
+    Both frames: a row per seed, a column per measure. One seed is NaN apart from others; moved are those
+    that are in both, NaN where none is.
+    """
+    both = now.index.intersection(before.index)
+    moved = now.loc[both].mean() / before.loc[both].mean() - 1
+    return 100 * now.std() / now.mean().abs(), 100 * moved.abs()
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
@@ -21,9 +33,7 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
             if len(seeds) < 2:
                 continue
             own = seeds.set_index("seed")[list(MEASURES)]
-            cv = 100 * own.std() / own.mean().abs()
-            both = own.index.intersection(before.index)
-            moved = 100 * (own.loc[both].mean() / before.loc[both].mean() - 1).abs()
+            cv, moved = apart_and_moved(own, before)
             before = own
             rows += [{
                 **dict(zip(CASE, case, strict=True)), "iterations": iterations, "measure": name,

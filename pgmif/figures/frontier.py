@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from pgmif.figures.colours import GREEN, GREY, KIND_COLOURS, RANK_MAP, SOURCE_SHADES, VERMILION
-from pgmif.figures.style import PAGE_INCHES, in_style, name_cohort, new_figure
+from pgmif.figures.style import PAGE_INCHES, coloured_numbers, in_style, name_cohort, new_figure
 from pgmif_core.evaluation.frontier import curves, median_ellipse
 from pgmif_core.evaluation.statistics import SMALLEST_BOOTSTRAP
 from pgmif_core.methods.names import NOT_IN_COMPARISON, method_named, ordered_methods
@@ -89,19 +89,13 @@ def metrics_figure(medians: pd.DataFrame, label: str) -> Figure:
     ranks = (medians * signs).rank(ascending=False)
     figure, axes = new_figure(PAGE_INCHES, 0.21 * len(medians) + 0.9)
     ax = axes[0, 0]
-    ax.imshow(ranks, cmap=RANK_MAP, aspect="auto", vmin=1, vmax=1.6 * len(names))
-    for (row, column), value in np.ndenumerate(medians.to_numpy()):
-        light = ranks.iloc[row, column] < 0.35 * len(names)
-        ax.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=6,
-                color="white" if light else "black")
+    coloured_numbers(ax, ranks, medians, ".3g", ranks < 0.35 * len(names),
+                     cmap=RANK_MAP, vmin=1, vmax=1.6 * len(names))
     arrows = ["↑" if sign > 0 else "↓" for sign in signs]
     ax.set_xticks(range(medians.shape[1]),
                   [f"{n} {a}" for n, a in zip(medians, arrows, strict=True)], rotation=40, ha="left")
     ax.xaxis.tick_top()
     ax.set_yticks(range(len(names)), [method_named(n).label for n in names])
-    ax.tick_params(length=0)
-    for side in ax.spines.values():
-        side.set_visible(False)
     name_cohort(figure, label, "medians over test patients; dark: best rank of the column")
     return figure
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgmif.figures.colours import DARK_GREY
@@ -54,6 +56,21 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
     """Figure and 2-D array of axes; sizes in inches."""
     figure = PageFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def coloured_numbers(
+    ax: Axes, colours: pd.DataFrame, numbers: pd.DataFrame, form: str, light: pd.DataFrame, **shown
+) -> None:
+    """A table as colours, its numbers in the cells by the format `form`, white where `light`; what is
+    missing stays empty. `shown`: colour map and limits of `colours`, as `imshow` takes them."""
+    ax.imshow(colours, aspect="auto", **shown)
+    for (row, column), value in np.ndenumerate(numbers):
+        if not np.isnan(value):
+            ax.text(column, row, f"{value:{form}}", ha="center", va="center", fontsize=6,
+                    color="white" if light.iloc[row, column] else "black")
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
 
 
 def name_cohort(figure: Figure, label: str, note: str = "") -> None:

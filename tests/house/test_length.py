@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.trainings import SETTINGS, make_store
+from studies.length_tables import SHOWN
 
 from pgmif_core.images.store import TrainingSlices
 from pgmif_core.training.step import Trainer
@@ -80,7 +81,7 @@ def test_a_row_of_the_literal_reading_is_keyed_by_what_it_was_trained_with():
 
 def test_the_map_has_a_column_per_epsilon_and_a_line_per_balance():
     from studies.length import KEYS
-    from studies.length_figure import SHOWN, length_figures
+    from studies.length_figure import length_figures
 
     rows = [dict(zip(KEYS, (method, scale, epsilon, recipe, seed, False, n, True), strict=True),
                  patients=10, **dict.fromkeys(SHOWN, scale + seed))
@@ -175,10 +176,45 @@ def test_seeds_agree_and_training_stands_still_by_hand():
     assert table[["lowest", "median", "highest"]].iloc[0].tolist() == [1, 2, 3]
 
 
+def test_the_page_on_length_says_what_the_map_holds(root):
+    """Its sentences are made again from the committed maps."""
+    page = " ".join((root / "docs/explanation/length.md").read_text().split())
+    maps = {}
+    for cohort in ("phantom", "real_heads"):
+        table = pd.read_csv(root / "figures" / cohort / "table_length.csv", dtype={"made_from": str})
+        maps[cohort] = table[table["averaged"] & ~table["annealed"]]
+
+    def found(recipe, iterations, cohort="phantom", measure="cnr", scale=0.3, method="pgmif"):
+        rows = maps[cohort].query(f"method == '{method}' and epsilon == 0.1 and scale == {scale} and "
+                                  f"recipe == '{recipe}' and iterations == {iterations}")
+        return rows.set_index("seed")[measure]
+
+    def span(*which, between=" to ", **more):
+        values = found(*which, **more)
+        return f"{values.min():.2f}{between}{values.max():.2f}"
+
+    def of_gmmci(measure):
+        return ", ".join(f"{found('warm-up', n, measure=measure, scale=30, method='gmmci')[0]:.2f}"
+                         for n in (3000, 7000, 10000, 14000))
+
+    said = [
+        f"five seeds on phantoms have CNR {span('fast judges', 3000)} at 3,000",
+        f"SSIM {span('fast judges', 3000, measure='ssim_t2w')}: about where two seeds with it",
+        f"at 14,000 (CNR {span('warm-up', 14000, between=' and ')}",
+        f"two seeds without it have CNR {span('fast judges', 3000, 'real_heads', between=' and ')}, "
+        f"four with it {span('warm-up', 3000, 'real_heads')} ",
+        f"CNR {of_gmmci('cnr')} at 3,000, 7,000, 10,000, 14,000, SSIM {of_gmmci('ssim_t2w')}.",
+    ]
+    for scale in (0.3, 1, 3, 10):
+        cnr, q, ssim = (found("warm-up", 2000, measure=m, scale=scale)[0] for m in SHOWN)
+        said.append(f"{scale:g} gives {cnr:.2f}, {q:.2f}, {ssim:.2f}")
+    assert [words for words in said if words not in page] == []
+
+
 def test_a_seed_that_stops_earlier_moves_nothing():
     """The mean of those that go on is compared with their own mean before."""
     from studies.length import KEYS
-    from studies.length_figure import SHOWN, length_figures
+    from studies.length_figure import length_figures
     from studies.length_tables import MEASURES, agreement
 
     values = {100: (1.0, 1.0, 7.0), 200: (1.0, 1.02), 400: (1.5,)}

@@ -1,6 +1,5 @@
 """The studies measure what they say, and go on where they were stopped; `length` has its own file."""
 
-
 import pandas as pd
 import pytest
 
