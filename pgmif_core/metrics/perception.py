@@ -22,16 +22,17 @@ TINY = 1e-10
 FLOOR = 1e-7  # ibid.: keeps constant images from 0/0
 
 
-def _pairs(fused: NDArray, sources: NDArray) -> tuple[Tensor, Tensor]:
-    target = torch.from_numpy(np.asarray(sources, np.float32))[:, None]
-    image = torch.from_numpy(np.asarray(fused, np.float32))[None, None]
+def _pairs(fused: NDArray, sources: NDArray, kind: type = np.float32) -> tuple[Tensor, Tensor]:
+    """The fused image and every source as (m, 1, h, w)."""
+    target = torch.from_numpy(np.asarray(sources, kind))[:, None]
+    image = torch.from_numpy(np.asarray(fused, kind))[None, None]
     return image.expand_as(target), target
 
 
 @cache
-def _band(size: int, width: int, sigma: float) -> Tensor:
+def _band(size: int, width: int, sigma: float, kind: torch.dtype) -> Tensor:
     """A Gaussian of `width` pixels as a matrix over `size` pixels, rows only where it fits."""
-    x = torch.arange(width) - (width - 1) / 2
+    x = torch.arange(width, dtype=kind) - (width - 1) / 2
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
     shift = torch.arange(size) - torch.arange(size - width + 1)[:, None]
     inside = (shift >= 0) & (shift < width)
@@ -40,8 +41,8 @@ def _band(size: int, width: int, sigma: float) -> Tensor:
 
 def _smooth(images: Tensor, width: int, sigma: float) -> Tensor:
     """Gaussian over (n, 1, h, w); two products are several times faster than convolutions."""
-    height, breadth = images.shape[-2:]
-    return _band(height, width, sigma) @ images @ _band(breadth, width, sigma).T
+    rows, columns = (_band(size, width, sigma, images.dtype) for size in images.shape[-2:])
+    return rows @ images @ columns.T
 
 
 def _moments(fused: Tensor, source: Tensor, width: int, sigma: float) -> tuple[Tensor, ...]:
@@ -102,10 +103,8 @@ def _gains(fused: NDArray, sources: NDArray) -> list[tuple[Tensor, Tensor, Tenso
 
     Four scales, every next one smoothed and halved.
     """
-    # variances alone count; without their means single precision is enough for them
-    image, target = (
-        GREY_LEVELS * (x - x.mean(dim=(1, 2, 3), keepdim=True)) for x in _pairs(fused, sources)
-    )
+    # in single precision what is flat has a variance, of rounding, and a gain
+    image, target = (GREY_LEVELS * x for x in _pairs(fused, sources, np.float64))
     scales = []
     for scale in range(4):
         width = 2 ** (4 - scale) + 1

@@ -165,6 +165,7 @@ def information(fused, source, width, noise):
     vs, vf = blur(source * source, width) - ms**2, blur(fused * fused, width) - mf**2
     covariance = blur(source * fused, width) - ms * mf
     gain = np.maximum(covariance / (vs + 1e-10), 0)
+    gain[(vs < 1e-10) | (vf < 1e-10)] = 0  # the authors' code: flat
     left = np.where(covariance > 0, vf - gain * covariance, vf)
     seen = np.log10(1 + gain**2 * vs / (np.maximum(left, 1e-10) + noise))
     return seen, np.log10(1 + vs / noise), gain
@@ -194,8 +195,8 @@ def fusion_fidelity(fused, sources):
         parts = [information(f, s, width, 0.005 * 255**2) for s in pyramid]
         seen, whole, gains = zip(*parts, strict=True)
         least = (len(gains) - 1 - np.argmin(gains[::-1], axis=0))[None]
-        top, bottom = (np.take_along_axis(np.array(x), least, 0).sum() for x in (seen, whole))
-        value += weight / 2.15 * top / bottom
+        top, bottom = (np.take_along_axis(np.array(x), least, 0) + 1e-7 for x in (seen, whole))
+        value += weight / 2.15 * top.sum() / bottom.sum()
     return value
 
 

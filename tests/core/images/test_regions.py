@@ -134,6 +134,21 @@ def test_slices_are_brought_to_one_scale_for_the_choice():
     assert not np.array_equal(reference_region(flickering, tumour, (4.0, 1.0, 1.0)), expected)
 
 
+@pytest.mark.parametrize(("outliers", "calm"), [(48, "left"), (16, "right")])
+def test_a_source_is_weighed_by_its_spread_but_for_the_last_hundredths(monkeypatch, outliers, calm):
+    """The first source is calmer at the right. Outliers in 1.5 % of the head make its spread so wide
+    that the second decides, which is calmer at the left; in .5 % they do not."""
+    chequered, left = np.indices((40, 80)).sum(axis=0) % 2, np.arange(80) < 40
+    sources = np.stack([chequered * np.where(left, 2, 0.1), chequered * np.where(left, 0.2, 0.22)])
+    sources[0].flat[:outliers] = -1e4
+    tumour = np.zeros((1, 40, 80), bool)
+    tumour[0, 18:22, 36:44] = True
+    monkeypatch.setattr(regions, "head_mask", lambda _: np.ones(tumour.shape, bool))
+    region = reference_region(sources[:, None], tumour, (3.0, 1.0, 1.0))[0]
+    assert {"left": region[:, left].any(), "right": region[:, ~left].any()} == {
+        "left": calm == "left", "right": calm == "right"}
+
+
 def test_no_other_tissue_has_less_pooled_variance():
     """Against a slow search: any tissue (a grid of levels), its nearest window in every slice."""
     rng = np.random.default_rng(7)

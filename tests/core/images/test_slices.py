@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from pgmif_core.images.patient import before_moving, place_sources
+from pgmif_core.images.patient import PatientSlices, before_moving, partly_imaged, place_sources
 from pgmif_core.images.slices import (
     covered_slices,
     minmax_acquired,
@@ -98,6 +98,24 @@ def test_air_is_at_zero_where_nothing_else_is_said():
     acquired = sitk.GetImageFromArray(np.float32([[[-0.2, 0.5], [1.0, 1.3]]]))
     planes = normalised_slices(acquired, acquired, minmax="acquired").planes
     np.testing.assert_allclose(planes, [[[0, 0.5], [1, 1]]])
+
+
+def test_a_range_that_begins_near_the_floor_begins_there():
+    for least, expected in ((2.5, 1.0), (3.5, 3.5)):  # a hundredth of 251 above 1, and more than that
+        volume, imaged = np.full((1, 4, 5), 251.0), np.ones((1, 4, 5), bool)
+        volume[0, 1, 2], imaged[0, 3, 4] = least, False
+        assert slice_ranges(volume, imaged, floor=1.0).tolist() == [[expected, 251.0]]
+
+
+@pytest.mark.parametrize(("grey", "share", "partly"), [
+    (0.1, 0.02, True), (0.07, 0.02, False), (0.1, 0.004, False)])
+def test_slices_are_partly_imaged_where_more_than_a_corner_of_the_head_is_missed(grey, share, partly):
+    sources, imaged = np.zeros((1, 2, 30, 40), np.float32), np.ones((1, 30, 40), bool)
+    sources[0, 1, :25] = grey  # 1000 pixels, of the head where they exceed 0.08
+    imaged[0].flat[: round(1000 * share)] = False
+    nothing, grid = np.zeros(imaged.shape, bool), sitk.Image(40, 30, 1, sitk.sitkFloat32)
+    patient = PatientSlices("a", sources, nothing, nothing, grid, imaged)
+    assert partly_imaged(patient).tolist() == [partly]
 
 
 def test_covered_slices_show_something_of_every_source():
@@ -233,6 +251,15 @@ def test_pixels_are_smoothed_where_they_grow_by_more_than_a_fifth(pixels, smooth
     assert bool(placed.std() < 0.95 * plain.std()) is smoothed
     if not smoothed:
         np.testing.assert_array_equal(placed, plain)
+
+
+@pytest.mark.parametrize(("pixels", "smoothed"), [(3, False), (4, True)])
+def test_what_is_too_narrow_for_a_gaussian_is_placed_as_it_is(pixels, smoothed):
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((2, pixels, pixels), np.float32))
+    grid = sitk.Image([pixels // 2, pixels // 2, 2], sitk.sitkFloat32)
+    grid.SetSpacing([2.0, 2.0, 1.0])
+    plain, placed = (sitk.GetArrayFromImage(f(image, grid)) for f in (resample, place_on_slices))
+    assert bool(np.abs(placed - plain).max() > 0.01) is smoothed
 
 
 @pytest.mark.parametrize("order", ["LPS", "PIR", "ASL"])

@@ -15,8 +15,7 @@ from pgmif_core.metrics.standard import FUSION_METRICS, measure_fusion
 SMALL = [n for n, m in FUSION_METRICS.items() if m.smallest_px <= 11]
 
 # single precision in some, rounding at the edges of windows in FMI
-TOLERANCE = {"QABF": 1e-6, "NABF": 1e-6, "SSIM": 1e-4, "MS-SSIM": 1e-4, "VIF": 2e-3, "VIFF": 1e-3,
-             "FMI": 2e-4}
+TOLERANCE = {"QABF": 1e-6, "NABF": 1e-6, "SSIM": 1e-4, "MS-SSIM": 1e-4, "FMI": 2e-4}
 
 
 @pytest.mark.parametrize("name", FUSION_METRICS)
@@ -80,10 +79,78 @@ def test_bad_images_are_refused(fused, sources, message):
         FUSION_METRICS["SF"](fused, sources)
 
 
+@pytest.mark.parametrize(("fused", "sources", "accepted"), [
+    (-0.9e-6, 0.5, True), (-1.4e-6, 0.5, False), (0.5, -0.9e-6, True), (0.5, -1.4e-6, False),
+    (1 + 0.9e-6, 0.5, True), (1 + 1.4e-6, 0.5, False), (0.5, 1 + 0.9e-6, True), (0.5, 1 + 1.4e-6, False),
+])
+def test_rounding_outside_the_range_is_cut_off_and_no_more(fused, sources, accepted):
+    """One pixel lies outside."""
+    images = np.full((3, 5, 4), 0.5)
+    images[0, 2, 1], images[2, 1, 3] = fused, sources
+    if accepted:
+        cut = np.clip(images, 0, 1)
+        for name in ("SD", "CC"):
+            assert FUSION_METRICS[name](images[0], images[1:]) == FUSION_METRICS[name](cut[0], cut[1:])
+    else:
+        with pytest.raises(ValueError, match=r"expected (fused|sources) in \[0, 1\]"):
+            FUSION_METRICS["SD"](images[0], images[1:])
+
+
+@pytest.mark.parametrize(("fused", "sources"), [
+    ((5, 4), (4,)), ((5, 4), ()), ((5, 4), (5, 4)), ((5, 4), (2, 4, 5)), ((5, 4), (2, 5, 5)),
+    ((5, 4), (2, 4, 4)), ((5, 4), (1, 5, 4)), ((5, 4), (2, 2, 5, 4)), ((2, 5, 4), (2, 2, 5, 4)),
+    ((2, 5, 4), (2, 5, 4)), ((4,), (2, 4)), ((5, 4), (0, 5, 4)),
+])
+def test_shapes_that_do_not_fit_are_refused(fused, sources):
+    with pytest.raises(ValueError, match=r"expected fused \(h, w\) and sources \(m ≥ 2, h, w\), found"):
+        FUSION_METRICS["SD"](np.zeros(fused), np.zeros(sources))
+
+
+# of two sources; (lowest, highest, higher is better, adds over sources, least side): the publications'
+TABLE = {
+    "EN": (0, 8, True, False, 3), "SD": (0, 0.5, True, False, 3), "SF": (0, 2**0.5, True, False, 3),
+    "AG": (0, 1, True, False, 3), "MI": (0, 16, True, True, 3), "NMI": (0, 2, True, True, 3),
+    "CC": (-1, 1, True, False, 3), "SCD": (-2, 2, True, True, 3), "SSIM": (-1, 1, True, False, 11),
+    "MS-SSIM": (0, 1, True, False, 176), "VIF": (0, np.inf, True, False, 41),
+    "VIFF": (0, np.inf, True, False, 41), "QABF": (0, 1, True, False, 3),
+    "NABF": (0, 1, False, False, 3), "FMI": (0, 1, True, False, 3),
+}
+
+
+@pytest.mark.parametrize("name", FUSION_METRICS)
+def test_direction_range_and_least_size(name):
+    """And images one pixel smaller are refused, whichever side it is."""
+    metric, side = FUSION_METRICS[name], TABLE[name][-1]
+    assert TABLE[name] == (
+        metric.low, metric.high, metric.higher_is_better, metric.sums, metric.smallest_px)
+    fused, *sources = np.random.default_rng(0).random((3, side, side))
+    assert metric.low <= metric(fused, sources) <= metric.high
+    for own in ((slice(side - 1), slice(side)), (slice(side), slice(side - 1))):
+        with pytest.raises(ValueError, match=f"{name}: expected at least {side} pixels a side"):
+            metric(fused[own], np.array(sources)[:, *own])
+
+
+SQUARES = np.kron(np.eye(2), np.ones((6, 6)))  # black and white
+CHEQUERED = np.indices((301, 301)).sum(axis=0) % 2
+GREYS = np.arange(256).reshape(16, 16) / 255  # every one once
+
+
+@pytest.mark.parametrize(("name", "fused", "source", "value"), [
+    ("EN", GREYS, GREYS, 8), ("MI", GREYS, GREYS, 16), ("NMI", SQUARES, SQUARES, 2),
+    ("SD", SQUARES, SQUARES, 0.5), ("SF", CHEQUERED, CHEQUERED, 2**0.5), ("AG", CHEQUERED, CHEQUERED, 1),
+    ("CC", SQUARES, SQUARES, 1), ("CC", SQUARES, 1 - SQUARES, -1), ("FMI", SQUARES, SQUARES, 1),
+    ("SSIM", SQUARES, SQUARES, 1), ("SSIM", CHEQUERED, 1 - CHEQUERED, -1),
+])
+def test_bounds_are_reached(name, fused, source, value):
+    assert FUSION_METRICS[name](fused, np.array([source, source])) == pytest.approx(value, rel=4e-3)
+
+
 def test_small_images_get_the_metrics_that_they_are_large_enough_for():
     assert set(FUSION_METRICS) - set(measure_fusion(FUSED, SOURCES)) == {"MS-SSIM", "VIF", "VIFF"}
     with pytest.raises(ValueError, match="at least 176 pixels"):
         FUSION_METRICS["MS-SSIM"](FUSED, SOURCES)
+    assert "SSIM" in measure_fusion(FUSED[:11], SOURCES[:, :11])
+    assert "SSIM" not in measure_fusion(FUSED[:10], SOURCES[:, :10])
 
 
 def test_every_metric_says_what_it_is():
