@@ -74,8 +74,8 @@ lint: $(READY)  ## style, stripped notebooks, and the house: rooms, floors, the 
 bench: $(READY)  ## speed as ratios: benchmarks/results.csv; PART=all|training|inference|losses|metrics|pipeline|growth|gpu|viewer|lessons|fusion_metrics
 	$(BIN)/python benchmarks/speed/bench.py $(filter-out all,$(PART)) $(ARGS)
 
-study: $(READY)  ## one choice measured on training patients, or checked (agreement, mutants, scaling); NAME=length|agreement|reference|mutants|registration|scaling|calibration
-	$(if $(NAME),,$(error make study NAME=length|agreement|reference|mutants|registration|scaling|calibration))
+study: $(READY)  ## one choice measured on training patients, or checked (agreement, replication, mutants, scaling); NAME=length|agreement|replication|reference|mutants|registration|scaling|calibration
+	$(if $(NAME),,$(error make study NAME=length|agreement|replication|reference|mutants|registration|scaling|calibration))
 	$(if $(filter registration,$(NAME)),$(BIN)/python -m pip install --quiet itk-elastix)
 	$(BIN)/python benchmarks/studies/$(NAME).py $(if $(filter scaling,$(NAME)),,--profile $(PROFILE)) \
 	    $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)

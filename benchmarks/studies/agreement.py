@@ -17,6 +17,7 @@ the verdict is the same, "no" where one holds and the other is not reproduced, e
 """
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -71,17 +72,26 @@ def full_tables(short: Run, full: Run) -> dict[int, dict[str, pd.DataFrame]]:
     return {seed: made_again(first, tables) for seed, tables in again.items()}
 
 
-def median_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table_quick_medians.csv of three tables as `seed_spread` gives them."""
-    short, full, own = (
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables as `seed_spread` gives them side by side, their names as suffixes; of the first two
+    `agree`, whether the second's median lies within the first's seeds, and `outside_percent`."""
+    first, second, *others = (
         table.set_index(["method", "measure"])[RANGE].add_suffix(f"_{name}")
-        for name, table in (("short", short), ("full", full), ("own", own)))
-    table = short.join(full, validate="1:1")
-    median, size = table["median_full"], table["median_short"].abs()
-    beyond = np.maximum(table["lowest_short"] - median, median - table["highest_short"]).clip(lower=0)
+        for name, table in tables.items())
+    table = first.join(second, validate="1:1")
+    one, other, *_ = tables
+    median, size = table[f"median_{other}"], table[f"median_{one}"].abs()
+    beyond = np.maximum(table[f"lowest_{one}"] - median, median - table[f"highest_{one}"]).clip(lower=0)
     table["agree"] = np.where(beyond > ROUNDED * size, "no", "yes")
     table["outside_percent"] = 100 * beyond / size
-    return table.join(own, validate="1:1").reset_index()
+    for more in others:
+        table = table.join(more, validate="1:1")
+    return table.reset_index()
+
+
+def median_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table_quick_medians.csv of three tables as `seed_spread` gives them."""
+    return side_by_side({"short": short, "full": full, "own": own})
 
 
 def agreement(verdict: str, other: str) -> str:
@@ -97,17 +107,24 @@ def agreement(verdict: str, other: str) -> str:
     return "no" if {verdict, other} == {HOLDS, FAILS} else "not contradicted"
 
 
-def verdict_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table_quick_verdicts.csv of three tables as `claims_over_seeds` gives them."""
-    table = short[["claim", "counts"]]
-    for name, claims in (("short", short), ("full", full), ("own", own)):
+def claim_by_claim(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables as `claims_over_seeds` gives them side by side, their names as suffixes; `agree` of the
+    first two, `agree_<name>` of the first and each further one."""
+    first, second, *others = tables
+    table = tables[first][["claim", "counts"]]
+    for name, claims in tables.items():
         part = claims[["claim", "verdict", "holds_in"]].rename(
             columns={"verdict": f"verdict_{name}", "holds_in": f"holds_in_{name}"})
         table = table.merge(part, on="claim", validate="1:1")
-    for column, name in (("agree", "full"), ("agree_own", "own")):
+    for column, name in {"agree": second, **{f"agree_{name}": name for name in others}}.items():
         table[column] = [agreement(*pair) for pair in
-                         zip(table["verdict_short"], table[f"verdict_{name}"], strict=True)]
+                         zip(table[f"verdict_{first}"], table[f"verdict_{name}"], strict=True)]
     return table
+
+
+def verdict_rows(short: pd.DataFrame, full: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table_quick_verdicts.csv of three tables as `claims_over_seeds` gives them."""
+    return claim_by_claim({"short": short, "full": full, "own": own})
 
 
 def check_comparable(short: Run, full: Run) -> None:
