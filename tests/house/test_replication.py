@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from studies import replication
-from studies.replication import CLAIMS, SEEDS, SPREAD, committed, steps
+from studies.agreement import claim_by_claim, side_by_side
+from studies.replication import CLAIMS, MEDIANS, SEEDS, SPREAD, VERDICTS, committed, read, steps
 
 
 def seeds(*values, method="pgmif"):
@@ -57,3 +58,35 @@ def test_both_tables_of_what_is_committed_and_here():
     assert row[["same_seed_percent", "between_percent"]].tolist() == pytest.approx([50, 200 / 3])
     assert verdicts[["verdict_committed", "verdict_here", "agree"]].iloc[0].tolist() == [
         "holds", "not reproduced", "no"]
+
+
+@pytest.mark.parametrize("cohort", ["phantom", "real_heads"])
+def test_what_another_processor_gave_is_beside_the_tables_in_force(root, cohort):
+    """And no verdict turned about there; of five seeds the medians of PGMIF lie within those here."""
+    folder = root / "figures" / cohort
+    medians, verdicts = read(folder / MEDIANS), read(folder / VERDICTS)
+    key, columns = ["method", "measure"], ["seeds", "median", "lowest", "highest"]
+    here = medians.rename(columns={f"{c}_here": c for c in columns})[[*key, *columns]]
+    again = side_by_side({"committed": read(folder / SPREAD), "here": here})
+    pd.testing.assert_frame_equal(again, medians[list(again)], rtol=1e-4, atol=1e-3)
+    here = verdicts.rename(columns={"verdict_here": "verdict", "holds_in_here": "holds_in"})
+    again = claim_by_claim({"committed": read(folder / CLAIMS),
+                            "here": here[["claim", "verdict", "holds_in"]]})
+    pd.testing.assert_frame_equal(again, verdicts)
+    assert "no" not in set(verdicts["agree"])
+    assert set(medians.loc[medians["method"] == "pgmif", "agree"]) == {"yes"}
+
+
+def test_the_page_says_what_another_processor_gave(root):
+    page = " ".join((root / "docs/explanation/length.md").read_text().split())
+    folder = root / "figures" / "phantom"
+    medians = read(folder / MEDIANS).query("method != 'pgmif_plus'").set_index(["method", "measure"])
+    row, agree = medians.loc[("pgmif", "cnr")], read(folder / VERDICTS)["agree"].value_counts()
+    there, here = (f"{row[f'median_{w}']:.2f} ({row[f'lowest_{w}']:.2f} to {row[f'highest_{w}']:.2f})"
+                   for w in ("here", "committed"))
+    moved = ", ".join(f"{row[f'{name}_percent']:.0f} %" for name in ("same_seed", "between"))
+    said = [f"it is {there} there and {here} here",
+            f"One seed's CNR moves by {moved.replace(', ', ' of the median, two seeds lie ')} apart",
+            f"{(medians['agree'] == 'yes').sum()} of {len(medians)} medians of what is trained",
+            f"{agree['yes']} of {agree.sum()} verdicts are the same"]
+    assert [words for words in said if words not in page] == []
