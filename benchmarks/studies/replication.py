@@ -84,7 +84,9 @@ def main() -> None:
     parser.add_argument("--commit", default="HEAD", help="whose tables are compared with")
     options = parser.parse_args()
     run = chosen_run(options)
-    run.check("12_claims_over_seeds")
+    made = run.folder("12_claims_over_seeds") / "claims.csv"
+    if not made.is_file():
+        raise SystemExit(f"{made}: expected what this machine made, found none; first: make evidence")
     medians, verdicts = replication(lambda name: committed(run, options.commit, name),
                                     lambda name: read(run.figures / name))
     if not np.any(medians["same_seed_percent"] > 0):
