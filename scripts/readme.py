@@ -193,16 +193,18 @@ def another_processor(cohorts: list[tuple[str, Path]]) -> str:
         medians = pd.read_csv(folder / "table_replication_medians.csv")
         medians = medians[medians["method"] != "pgmif_plus"]  # fitted, not trained
         cnr = medians[medians["method"] == TARGET].set_index("measure").loc["cnr"]
-        verdicts = claims["agree"].value_counts()
+        moved, apart = cnr["same_seed_percent"], cnr["between_percent"]
+        same, turned = ((claims["agree"] == word).sum() for word in ("yes", "no"))
+        within = (medians["agree"] == "yes").sum()
         said.append(
-            f"on {where} {verdicts['yes']} of {len(claims)} verdicts are the same and "
-            f"{verdicts.get('no', 0)} turn about, {(medians['agree'] == 'yes').sum()} of {len(medians)} "
-            "medians lie within the first seeds, and with one seed PGMIF's CNR moves by "
-            f"{cnr['same_seed_percent']:.0f} %; two seeds lie {cnr['between_percent']:.0f} % apart "
-            f"([medians](figures/{folder.name}/table_replication_medians.csv), "
+            f"on {where} the same seed moves PGMIF's CNR by {moved:.0f} % there, another seed here by "
+            f"{apart:.0f} %; over {cnr['seeds_here']} seeds {same} of {len(claims)} verdicts "
+            f"are the same, {turned} turn about, {within} of {len(medians)} medians lie "
+            f"within the range here ([medians](figures/{folder.name}/table_replication_medians.csv), "
             f"[verdicts](figures/{folder.name}/table_replication_verdicts.csv))")
     return ("**Would another processor say otherwise?** It rounds otherwise, which is another seed to "
-            f"an adversarial training. All seeds again on another one: {'; '.join(said)}.")
+            f"an adversarial training: {'; '.join(said)}. Compare medians and ranges over seeds, never "
+            "one seed's number.")
 
 
 def results(root: Path) -> str:

@@ -33,7 +33,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # the folder of speed and studi
 from studies.agreement import claim_by_claim, side_by_side
 from studies.run_options import chosen_run, run_parser
 
-SPREAD, CLAIMS, SEEDS = "table_seed_spread.csv", "table_claims_over_seeds.csv", "figure_12_seeds.csv"
+SPREAD, CLAIMS, SEEDS = (f"{kind}_{name}.csv" for kind, name in (  # of 12, which writes them
+    ("table", "seed_spread"), ("table", "claims_over_seeds"), ("figure", "12_seeds")))
 MEDIANS, VERDICTS = "table_replication_medians.csv", "table_replication_verdicts.csv"
 
 
