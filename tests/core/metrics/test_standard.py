@@ -85,7 +85,7 @@ def test_bad_images_are_refused(fused, sources, message):
 ])
 def test_rounding_outside_the_range_is_cut_off_and_no_more(fused, sources, accepted):
     """One pixel lies outside."""
-    images = np.full((3, 5, 4), 0.5)
+    images = np.random.default_rng(0).random((3, 5, 4))
     images[0, 2, 1], images[2, 1, 3] = fused, sources
     if accepted:
         cut = np.clip(images, 0, 1)
