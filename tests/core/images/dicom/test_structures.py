@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from helpers.dicoms import image, mask_contours, oblique, write_rtstruct
 from helpers.images import dice
 
-from pgmif_core.images.dicom import ContourError, contour_names, is_rtstruct, rasterise
+from pgmif_core.images.dicom import ContourError, contour_names, is_rtstruct, rasterise, structures
 
 
 def sphere(grid, radius, centre=(0.0, 0.0, 0.0)):
@@ -79,6 +79,24 @@ def test_bad_structure_sets_are_refused(tmp_path):
     tilted = image(np.zeros((40, 80, 90)), (0.8, 0.9, 1.5), oblique(60), origin=(-30, -30, -30))
     with pytest.raises(ContourError, match="crosses"):
         rasterise(path, "GTVp", tilted)
+
+
+def test_closed_contours_of_three_points_or_more_are_taken():
+    contour = pydicom.Dataset()
+    contour.ContourSequence = []
+    for count, cut, kind in ((2, 0, "CLOSED_PLANAR"), (3, 0, "CLOSED_PLANAR"), (4, 2, "CLOSED_PLANAR"),
+                             (5, 0, "OPEN_PLANAR"), (6, 1, "CLOSEDPLANAR_XOR"), (7, 0, "")):
+        item = pydicom.Dataset()
+        item.ContourData = [str(v) for v in range(3 * count - cut)]
+        if kind:
+            item.ContourGeometricType = kind
+        contour.ContourSequence.append(item)
+    found = structures._loops(contour)
+    assert [len(loop) for loop in found] == [3, 3, 5, 7]  # what is cut off is no point
+    np.testing.assert_array_equal(found[1], np.arange(9.0).reshape(3, 3))
+    with pytest.warns(UserWarning, match="Invalid value for VR DS: 'nan'"):
+        contour.ContourSequence[1].ContourData = ["1"] * 8 + ["nan"]
+    assert [len(loop) for loop in structures._loops(contour)] == [3, 5, 7]
 
 
 def test_contours_traced_from_a_mask_give_the_mask_back(tmp_path, phantom):
