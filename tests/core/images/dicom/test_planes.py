@@ -95,7 +95,7 @@ def test_which_heights_are_one_plane(heights, expected):
     planes = contour_planes(PATH, loops, grid())
     np.testing.assert_allclose(planes.heights, expected)
     assert sum(map(len, planes.loops)) == len(heights)
-    assert planes.pixel == 1.0
+    assert planes.pixel == contour_planes(PATH, loops, grid(0.5)).pixel == 1.0
     assert all(loop.shape == (4, 2) for of in planes.loops for loop in of)
 
 
@@ -115,20 +115,21 @@ def test_how_far_a_contour_reaches(heights, step, expected):
 
 
 @pytest.mark.parametrize(("heights", "reach", "covered", "empty"), [
-    ([0, 3, 6], (1.5, 1.499), {-1.5: 0, 0: 0, 1.5: 0, 1.501: 1, 4.5: 1, 4.501: 2, 7.499: 2},
-     [-1.502, 7.5, 9]),
+    ([0, 3, 6], (1.5, 1.499), {-1.5005: 0, 0: 0, 1.5: 0, 1.501: 1, 4.5: 1, 4.501: 2, 7.499: 2},
+     [-1.5012, 7.5, 9]),
     ([0, 6, 12], (3, 2.25), {-2.25: 0, 3: 0, 3.001: 1, 9: 1, 14.25: 2}, [-2.26, 14.26]),
-    ([0, 30], (1.5, 1.499), {1.5: 0, 1.5009: 0, 28.5: 1, 31.4: 1}, [1.502, 15, 28.49, 31.5]),
+    ([0, 30], (1.5, 1.499), {1.5: 0, 1.5009: 0, 28.5: 1, 31.4: 1}, [1.5012, 15, 28.49, 31.5]),
     ([4], (1.5, 1.499), {2.5: 0, 4: 0, 5.499: 0}, [2.498, 5.5]),
 ])
 def test_the_nearest_plane_within_reach_counts(heights, reach, covered, empty):
     """Each plane has a square of its own beside the others."""
     loops = [[square(4, centre=(10 * k, 0))[:, :2]] for k in range(len(heights))]
     planes = planes_at(heights, loops)
-    for z, plane in (covered | dict.fromkeys(empty)).items():
-        points = np.array([(10.0 * k, 0.0, z) for k in range(len(heights))])
-        found = filling._covered(planes, points, reach)
-        assert np.flatnonzero(found).tolist() == ([] if plane is None else [plane]), z
+    expected = covered | dict.fromkeys(empty)
+    points = np.array([(10.0 * k, 0.0, z) for z in expected for k in range(len(heights))])
+    found = filling._covered(planes, points, reach).reshape(len(expected), len(heights))
+    for row, (z, plane) in zip(found, expected.items(), strict=True):
+        assert np.flatnonzero(row).tolist() == ([] if plane is None else [plane]), z
 
 
 def test_the_box_that_contours_touch_and_its_subpixels():
@@ -145,6 +146,8 @@ def test_the_box_that_contours_touch_and_its_subpixels():
     moved = [loop + at(*by, 0) - at(0, 0, 0) for by in ((-15, -7), (25, 25))]
     outside = contour_planes(PATH, moved, own)
     assert [x.tolist() for x in filling._box(outside, own)] == [[0, 0], [40, 30]]
+    nowhere = filling._box(contour_planes(PATH, [loop + at(-60, -60, 0) - at(0, 0, 0)], own), own)
+    assert [x.tolist() for x in nowhere] == [[0, 0], [0, 0]]
     points = filling._subpixels(own, 3, np.array([9, 4]), np.array([23, 11]))
     assert points.shape == (7 * 4, 14 * 4, 3)
     for row, column in ((0, 0), (5, 3), (27, 55)):
@@ -191,6 +194,15 @@ def test_a_contour_smaller_than_what_is_looked_at_is_kept():
     found = filled([square(20)[:, :2], square(8)[:, :2], speck],
                    np.array([(30.003, 0.002), (0.0, 0.0), (9.0, 0.0), (20.0, 0.0)]), 1.0)
     assert found.tolist() == [True, False, True, False]
+    assert filled([square(20)[:, :2], speck], np.array([(30.003, 0.002)]), 1.0).all()
+    small_hole = filled([square(2)[:, :2], square(0.8)[:, :2]], np.array([(0.0, 0.0), (0.9, 0.0)]), 0.1)
+    assert small_hole.tolist() == [False, True]
+
+
+def test_of_nested_contours_every_second_is_a_hole():
+    loops = [square(side)[:, :2] for side in (10, 40, 20, 30)]
+    points = np.array([(17.0, 0.0), (12.0, 0.0), (7.0, 0.0), (0.0, 0.0)])
+    assert filled(loops, points, 1.0).tolist() == [True, False, True, False]
 
 
 def test_lengths_and_samples_by_hand():
