@@ -198,12 +198,12 @@ def another_processor(root: Path) -> str:
         same, turned = ((claims["agree"] == word).sum() for word in ("yes", "no"))
         within = (medians["agree"] == "yes").sum()
         farthest = medians.loc[medians["same_seed_percent"].idxmax()]
+        most = f"{WORDS[farthest['measure']]} of {method_named(farthest['method']).label}"
         said.append(
-            f"on {where} the same seed moves PGMIF's CNR by {moved:.0f} % there, another seed here by "
-            f"{apart:.0f} % (farthest {WORDS[farthest['measure']]} of "
-            f"{method_named(farthest['method']).label}, {farthest['same_seed_percent']:.0f} %); "
-            f"over {cnr['seeds_here']} seeds {same} of {len(claims)} verdicts are the same, {turned} turn about, "
-            f"{within} of {len(medians)} medians lie within the range here "
+            f"on {where} the same seed moves PGMIF's CNR by {moved:.0f} % there (the most: {most}, "
+            f"{farthest['same_seed_percent']:.0f} %), another seed here by {apart:.0f} %; over "
+            f"{cnr['seeds_here']} seeds {same} of {len(claims)} verdicts are the same, {turned} turn "
+            f"about, {within} of {len(medians)} medians lie within the range here "
             f"([medians](figures/{folder.name}/table_replication_medians.csv), "
             f"[verdicts](figures/{folder.name}/table_replication_verdicts.csv))")
     return ("**Would another processor say otherwise?** It rounds otherwise, which is another seed to "
